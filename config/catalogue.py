@@ -1,0 +1,90 @@
+"""The base models one can choose: what each is, what it needs, and whether it fits this machine.
+
+The built-in demo model comes first and needs nothing. The others are named by their hub id and loaded by
+transformers and vLLM; any other hub id or local folder can be given as well.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.errors import BadInput
+
+DEMO_FOLDER = Path(__file__).resolve().parent.parent / "demo" / "model"
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueModel:
+    """One base model. `parameters` a count, `context` in tokens; `location` a folder or hub id."""
+
+    name: str
+    location: str
+    parameters: int
+    layers: int
+    width: int
+    context: int
+    summary: str
+
+    def adapter_bytes(self, rank: int, bytes_each: int) -> int:
+        """Rough size of one adapter on all linear layers: 2·r·Σ(in+out), with in+out of a layer's seven
+        matrices about 21 widths (attention 8, feed-forward 13)."""
+        return rank * 21 * self.width * self.layers * bytes_each
+
+    def memory_needed(self, *, gpu: bool) -> int:
+        """Bytes to serve and tune it: weights (16 bit on a GPU, 32 on a processor), cache and working space."""
+        return int(self.parameters * (2 if gpu else 4) * 1.6) + (2 * GIB if gpu else 3 * GIB)
+
+
+CATALOGUE: tuple[CatalogueModel, ...] = (
+    CatalogueModel(
+        "demo", str(DEMO_FOLDER), 5_770_496, 6, 256, 1024, "built in; simple polite talk, for trying things out"
+    ),
+    CatalogueModel("qwen3-0.6b", "Qwen/Qwen3-0.6B", 596_049_920, 28, 1024, 32768, "small and quick; runs on a laptop"),
+    CatalogueModel("qwen3-1.7b", "Qwen/Qwen3-1.7B", 1_720_574_976, 28, 2048, 32768, "good manners for a modest card"),
+    CatalogueModel("qwen3-4b", "Qwen/Qwen3-4B", 4_022_468_096, 36, 2560, 32768, "a good choice for a card of 16 GB"),
+    CatalogueModel(
+        "qwen3-8b", "Qwen/Qwen3-8B", 8_190_735_360, 36, 4096, 32768, "the best here for a card of 24 GB or more"
+    ),
+)
+
+
+def find_model(wanted: str) -> CatalogueModel:
+    """By name in the catalogue, by hub id, or a local folder with a config.json. Raises BadInput."""
+    for model in CATALOGUE:
+        if wanted in (model.name, model.location):
+            return model
+    folder = Path(wanted).expanduser()
+    if (folder / "config.json").is_file():
+        return _from_config(folder)
+    if wanted.count("/") == 1 and not folder.exists():
+        return CatalogueModel(wanted.split("/")[1].lower(), wanted, 8_000_000_000, 36, 4096, 8192, "from the model hub")
+    names = ", ".join(model.name for model in CATALOGUE)
+    raise BadInput(
+        f"There is no base model “{wanted[:80]}”; choose one of {names}, a hub id like Qwen/Qwen3-4B, or a folder."
+    )
+
+
+def _from_config(folder: Path) -> CatalogueModel:
+    try:
+        shape = json.loads((folder / "config.json").read_text())
+        width, layers = int(shape["hidden_size"]), int(shape["num_hidden_layers"])
+        weights = sum(file.stat().st_size for file in folder.glob("*.safetensors")) // 2
+        context = int(shape.get("max_position_embeddings", 4096))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise BadInput(f"{folder} does not hold a model that can be read: {error}.") from None
+    return CatalogueModel(folder.name.lower(), str(folder.absolute()), weights, layers, width, context, "from a folder")
+
+
+def fits(model: CatalogueModel, memory: int, gpu_memory: int) -> tuple[bool, str]:
+    """Whether `model` runs with so many bytes of memory and of GPU memory (0: no GPU), and why, in words."""
+    need = model.memory_needed(gpu=bool(gpu_memory))
+    have = gpu_memory or memory
+    place = "on the GPU" if gpu_memory else "of memory"
+    if need > have:
+        return False, f"needs about {need / GIB:.0f} GB {place}; there are {have / GIB:.0f}"
+    if not gpu_memory and model.parameters > 2_000_000_000:
+        return False, "fits, but without a GPU it would take minutes to answer"
+    return True, f"needs about {need / GIB:.0f} GB {place}; there are {have / GIB:.0f}"

@@ -1,0 +1,35 @@
+"""Every error that a person may meet, as one tree. The message is the sentence shown; details go to the log.
+
+ParlanceError
+├── BadInput          what came from outside cannot be used (a file, a name, an option)
+├── NotFound          something named does not exist
+├── Refused           the thing exists, but may not be done now
+├── EngineUnavailable the engine does not answer (yet)
+└── JobFailed         a long task ended without its result
+"""
+
+from __future__ import annotations
+
+
+class ParlanceError(Exception):
+    """Base of all. `str(error)` is one sentence: what happened and what to do next."""
+
+
+class BadInput(ParlanceError):
+    """What came from outside cannot be used; nothing was changed."""
+
+
+class NotFound(ParlanceError):
+    """Something that was named does not exist."""
+
+
+class Refused(ParlanceError):
+    """It exists, but may not be done now, or not by this person."""
+
+
+class EngineUnavailable(ParlanceError):
+    """The engine is warming, restarting or gone; asking again later makes sense."""
+
+
+class JobFailed(ParlanceError):
+    """A job ended without a result."""

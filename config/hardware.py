@@ -1,0 +1,144 @@
+"""What this machine has, and the plan that follows: dtype, memory split, adapter slots, context, each with a reason.
+
+Facts behind the numbers: throughput depends on adapters in one batch fitting `max_loras`; every slot is allocated at
+`max_lora_rank`; a processor without AVX512-BF16 or AMX emulates bfloat16.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from config.catalogue import CatalogueModel
+
+GIB = 1 << 30
+ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values vLLM accepts for max_lora_rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One card. `memory` in bytes."""
+
+    name: str
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What was found. Memory and disk in bytes."""
+
+    cores: int
+    memory: int
+    memory_free: int
+    disk_free: int
+    processor_flags: frozenset[str]
+    gpus: tuple[Gpu, ...]
+
+    @property
+    def fast_bf16(self) -> bool:
+        """Whether the processor multiplies bfloat16 itself."""
+        return bool(self.processor_flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the engine and training are run here, and why, in words.
+
+    Memory in bytes, `context` in tokens. `device` is `cuda` or `cpu`.
+    """
+
+    device: str
+    dtype: str
+    gpu_memory_share: float
+    kv_cache: int
+    max_loras: int
+    max_lora_rank: int
+    max_cpu_loras: int
+    context: int
+    max_requests: int
+    training_threads: int
+    reasons: tuple[str, ...]
+
+
+def _flags() -> frozenset[str]:
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return frozenset()
+    for line in info.read_text(errors="replace").splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.split(":", 1)[1].split())
+    return frozenset()
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return ()
+    query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    if done.returncode != 0:
+        return ()
+    rows = [line.rsplit(",", 1) for line in done.stdout.splitlines() if "," in line]
+    return tuple(Gpu(name.strip(), int(mib) << 20) for name, mib in rows)
+
+
+def probe(home: Path) -> Hardware:
+    """Look at this machine; `home` tells which disk."""
+    memory = psutil.virtual_memory()
+    place = next(p for p in (home, *home.parents) if p.exists())
+    return Hardware(
+        cores=len(os.sched_getaffinity(0)),
+        memory=memory.total,
+        memory_free=memory.available,
+        disk_free=shutil.disk_usage(place).free,
+        processor_flags=_flags(),
+        gpus=_gpus(),
+    )
+
+
+def _rank_for_engine(rank: int) -> int:
+    return next(r for r in ENGINE_RANKS if r >= rank)
+
+
+def plan(hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16) -> Plan:
+    """Choose. `assistants`: how many may be in use at once; `rank`: the largest that training makes."""
+    reasons: list[str] = []
+    engine_rank = _rank_for_engine(rank)
+    reasons.append(f"adapters of rank {engine_rank}: the largest that training makes here is {rank}")
+    slots = max(8, min(64, 1 << max(0, assistants).bit_length()))
+    if hardware.gpus:
+        card = hardware.gpus[0]
+        weights = model.parameters * 2
+        slot_bytes = model.adapter_bytes(engine_rank, 2)
+        slots = max(8, min(slots, int(card.memory * 0.1 / max(slot_bytes, 1))))
+        reasons.append(f"{card.name} with {card.memory / GIB:.0f} GiB: everything in bfloat16 on it")
+        reasons.append(f"{slots} adapters at once: {slots * slot_bytes / GIB:.2f} GiB, under a tenth of the card")
+        share = 0.55 if weights * 4 < card.memory else 0.9
+        reasons.append(f"{share:.0%} of the card for serving, the rest for training")
+        return Plan(
+            "cuda", "bfloat16", share, 0, slots, engine_rank, slots * 8,
+            min(model.context, 8192), 256, max(1, hardware.cores - 1), tuple(reasons),
+        )  # fmt: skip
+    small = model.parameters < 500_000_000
+    dtype = "float32" if small or not hardware.fast_bf16 else "bfloat16"
+    if small:
+        reasons.append("float32: the model is small, and exact numbers let the gate compare trainer and engine closely")
+    elif hardware.fast_bf16:
+        reasons.append("bfloat16: this processor multiplies it natively, at half the memory")
+    else:
+        reasons.append("float32: this processor would emulate bfloat16, which is slower")
+    weights = model.parameters * (4 if dtype == "float32" else 2)
+    kv = max(1, min(8, int((hardware.memory * 0.5 - 2 * weights) / GIB / 4)))
+    context = min(model.context, 1024 if small else 4096)
+    reasons.append(f"{kv} GiB for the conversations being answered, of {hardware.memory / GIB:.0f} GiB in the machine")
+    reasons.append(f"{slots} adapters at once for {assistants} assistant{'' if assistants == 1 else 's'}")
+    reasons.append(f"a memory of {context} tokens: what the model was trained for, kept small on a processor")
+    return Plan(
+        "cpu", dtype, 0.0, kv * GIB, slots, engine_rank, max(slots, 16), context, 32, hardware.cores, tuple(reasons)
+    )

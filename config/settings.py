@@ -1,0 +1,69 @@
+"""Settings: defaults, then `parlance.toml` in the data folder, then environment variables `PARLANCE_*`.
+
+Nothing has to be set. Secrets are `SecretStr`: they print as stars wherever they end up.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from config.errors import BadInput
+from config.paths import Paths
+
+
+def default_home() -> Path:
+    """`PARLANCE_HOME`, else `~/.parlance`."""
+    return Path(os.environ.get("PARLANCE_HOME") or Path.home() / ".parlance").expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """All that an owner can set. Units are in the names or descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLANCE_", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=default_home, description="data folder")
+    database_url: SecretStr | None = Field(None, description="another database than home/parlance.db")
+    key: SecretStr | None = Field(None, description="32 bytes in base64; instead of the key file")
+    base_model: str = Field("demo", description="name in the catalogue, hub id, or folder")
+    host: str = Field("127.0.0.1", description="where the page listens")
+    port: int = Field(8642, ge=0, le=65535, description="where the page listens; 0 takes a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")
+    temperature: float = Field(0.6, ge=0, le=2)
+    repetition_penalty: float = Field(1.1, ge=1, le=2)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = TomlConfigSettingsSource(settings_cls, toml_file=default_home() / "parlance.toml")
+        return init_settings, env_settings, file
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything lies."""
+        return Paths(self.home)
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the settings. Raises BadInput with one sentence that names the setting and what is wrong with it."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            f"The setting {where} cannot be used: {first['msg']}. Change it in parlance.toml or PARLANCE_{where.upper()}."
+        ) from None
+    except ValueError as error:  # the TOML itself
+        raise BadInput(f"parlance.toml cannot be read: {error}.") from None

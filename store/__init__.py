@@ -1,0 +1,1 @@
+"""What is remembered: tables, migrations, queries. Text is encrypted at rest. Knows only `config`."""

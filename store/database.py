@@ -1,0 +1,98 @@
+"""The database: opened, migrated, and handed out as sessions. SQLite in WAL mode, or what the settings name.
+
+`open_database` is the one way in: it also sets the cipher that sealed columns use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from config.settings import Settings
+from store.columns import use_cipher
+from store.crypto import Cipher, load_cipher
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_SECONDS = 30
+
+
+class Database:
+    """An open database. `session()` commits at its end, or rolls back on any error."""
+
+    def __init__(self, engine: AsyncEngine, cipher: Cipher) -> None:
+        self.engine = engine
+        self.cipher = cipher
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """One transaction."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    async def close(self) -> None:
+        """Let every connection go."""
+        await self.engine.dispose()
+
+
+def database_url(settings: Settings) -> str:
+    """With an async driver."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return f"sqlite+aiosqlite:///{settings.paths.database}"
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    cursor.close()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database's tables to `revision`. Blocking; safe to call when there is nothing to do."""
+    plain = make_url(url)
+    if plain.get_backend_name() == "sqlite":
+        plain = plain.set(drivername="sqlite")
+    engine = create_engine(plain)
+    if plain.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        with engine.begin() as connection:
+            command.upgrade(_config(connection), revision)
+    finally:
+        engine.dispose()
+
+
+async def open_database(settings: Settings) -> Database:
+    """Make the folders and the key where they are missing, migrate, and open. Raises BadInput for a wrong key."""
+    settings.paths.ensure()
+    cipher = load_cipher(settings.paths.key_file, settings.key)
+    url = database_url(settings)
+    await asyncio.to_thread(migrate, url)
+    if make_url(url).get_backend_name() == "sqlite" and settings.database_url is None:
+        settings.paths.database.chmod(0o600)
+    engine = create_async_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    use_cipher(cipher)
+    return Database(engine, cipher)
