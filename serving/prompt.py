@@ -1,0 +1,142 @@
+"""How messages become tokens: the one rendering that serving, training and the gate share.
+
+Promises the very ids that the engine's chat endpoint makes of the same messages, and says which of them an assistant
+learns: its own words and the token that ends them. Knows the model's tokenizer and chat template; knows neither
+assistants nor the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final, Literal, TypedDict
+
+from config.errors import BadInput
+
+TEMPLATE_OPTIONS: Final[dict[str, Any]] = {"enable_thinking": False}
+"""Given to every template, here and in the engine: answers begin with the answer. Templates ignore what they do not
+know."""
+
+
+class Message(TypedDict):
+    """One turn of a conversation as templates and the engine take it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation as token ids, and for each whether it is learnt. Both of one length."""
+
+    ids: list[int]
+    learnt: list[bool]
+
+
+def with_system(prompt: str, messages: Sequence[Message]) -> list[Message]:
+    """`messages` with the system prompt first; an empty prompt adds nothing."""
+    head: list[Message] = [{"role": "system", "content": prompt}] if prompt else []
+    return [*head, *messages]
+
+
+class ChatTokenizer:
+    """A base model's tokenizer and chat template. `location`: a folder or a hub id. Raises BadInput where there is
+    none that can chat."""
+
+    def __init__(self, location: str) -> None:
+        from transformers import AutoConfig, AutoTokenizer  # takes seconds, so only where tokens are needed
+
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(location)
+            longest = getattr(AutoConfig.from_pretrained(location), "max_position_embeddings", None)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"The base model at {location} cannot be read: {_first_line(error)}") from error
+        template = getattr(self._tokenizer, "chat_template", None)
+        if not isinstance(template, str):
+            raise BadInput(f"The base model at {location} has no chat template; choose one that was made for chat.")
+        self._marked = "{% generation" in template or "{%- generation" in template
+        self.vocabulary: int = len(self._tokenizer)
+        """How many tokens there are."""
+        self.context: int = int(min(self._tokenizer.model_max_length, longest or 1 << 30))
+        """The longest text the model was made for, in tokens."""
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a prompt that waits for the assistant's answer."""
+        return self._apply(messages, waits=True)
+
+    def count(self, messages: Sequence[Message]) -> int:
+        """Tokens of a prompt that waits for the assistant's answer."""
+        return len(self.prompt_ids(messages))
+
+    def render(self, messages: Sequence[Message], learn_from: int = 0) -> Rendered:
+        """A whole conversation; learnt are the assistant turns with index `learn_from` or higher, end token included.
+
+        Raises BadInput where the template writes a turn differently once others follow, so that what would be learnt
+        is not what is served.
+        """
+        ids = self._apply(messages, waits=False)
+        spans = self._marked_spans(messages) if self._marked else None
+        if spans is None:
+            turns = [i for i, message in enumerate(messages) if message["role"] == "assistant" and i >= learn_from]
+            spans = {i: self._prefix_span(messages, i, ids) for i in turns}
+        learnt = [False] * len(ids)
+        for turn, (start, end) in spans.items():
+            if turn >= learn_from:
+                learnt[start:end] = [True] * (end - start)
+        return Rendered(ids, learnt)
+
+    def _marked_spans(self, messages: Sequence[Message]) -> dict[int, tuple[int, int]] | None:
+        """Spans of the assistant's turns from the template's generation marks; None where they cannot be told apart."""
+        turns = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+        if not turns:
+            return {}
+        mask = self._encode(messages, return_assistant_tokens_mask=True)["assistant_masks"]
+        runs: list[tuple[int, int]] = []
+        for marked, group in groupby(enumerate(mask), key=lambda pair: bool(pair[1])):
+            if marked:
+                places = [place for place, _ in group]
+                runs.append((places[0], places[-1] + 1))
+        return dict(zip(turns, runs, strict=True)) if len(runs) == len(turns) else None
+
+    def _prefix_span(self, messages: Sequence[Message], turn: int, ids: list[int]) -> tuple[int, int]:
+        """Span of one assistant turn: what is rendered with it and not yet in the prompt that waits for it."""
+        if turn == 0:
+            raise BadInput("A conversation that begins with an answer cannot be learnt; begin it with what was asked.")
+        before = self._apply(messages[:turn], waits=True)
+        through = self._apply(messages[: turn + 1], waits=False)
+        if ids[: len(before)] != before or ids[: len(through)] != through or len(through) <= len(before):
+            raise BadInput(
+                "This base model's chat template rewrites earlier answers as a conversation goes on, so they cannot be "
+                "learnt together; learn only the last answer of each conversation, or choose another base model."
+            )
+        end, stop = len(through), self._tokenizer.eos_token_id
+        # What a template writes after the end token (often a line break) is never generated, so it is not learnt.
+        last = next((place for place in range(end - 1, len(before) - 1, -1) if ids[place] == stop), None)
+        return len(before), end if last is None else last + 1
+
+    def _apply(self, messages: Sequence[Message], *, waits: bool) -> list[int]:
+        ids: list[int] = self._encode(messages, add_generation_prompt=waits)["input_ids"]
+        return ids
+
+    def _encode(self, messages: Sequence[Message], **options: object) -> dict[str, list[int]]:
+        from jinja2 import TemplateError
+
+        if not messages:
+            raise BadInput("There is nothing to answer: the conversation is empty.")
+        try:
+            encoded: dict[str, list[int]] = self._tokenizer.apply_chat_template(
+                list(messages), tokenize=True, return_dict=True, **TEMPLATE_OPTIONS, **options
+            )
+        except TemplateError as error:
+            raise BadInput(f"The base model cannot take this conversation: {_first_line(error)}") from error
+        except (UnicodeEncodeError, TypeError) as error:
+            raise BadInput(
+                "The text holds characters that are not valid Unicode; send it again without them."
+            ) from error
+        return encoded
+
+
+def _first_line(error: Exception) -> str:
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return f"{text[:200]}."
