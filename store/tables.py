@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -190,12 +191,15 @@ class Channel(Base):
     parent_key: Mapped[str | None] = mapped_column(String(200))
     server_key: Mapped[str | None] = mapped_column(String(200))
     account: Mapped[str] = mapped_column(String(100))
+    private: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Whether one person talks with the assistant alone; in a group speakers are named."""
     memory_after: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class Message(Base):
-    """One message of a channel. `role`: user or assistant. `state`: said, cut (stopped or broken off), undone.
+    """One message of a channel. `role`: user or assistant. `state`: said, command, undone; of answers also open,
+    resumed, cut (stopped or broken off), failed: see store/conversations.py.
 
     An answer names the message it answers, its version, tokens and seconds (to the first token, in all)."""
 
@@ -218,3 +222,16 @@ class Message(Base):
     seconds_to_first: Mapped[float | None] = mapped_column()
     seconds: Mapped[float | None] = mapped_column()
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class WebSession(Base):
+    """One browser. Its cookie's token is kept as a digest only; `role`: member or operator."""
+
+    __tablename__ = "web_sessions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_digest: Mapped[str] = mapped_column(String(64), unique=True)
+    public_id: Mapped[str] = mapped_column(String(32), unique=True)
+    """Names its channel, `web:ID`."""
+    role: Mapped[str] = mapped_column(String(10), default="member")
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    seen_at: Mapped[datetime] = mapped_column(UtcTime, default=now)

@@ -1,0 +1,195 @@
+"""Queries on channels and their messages: logged, answered, remembered, undone.
+
+What a person said is `said`, `command` or `undone`. An answer has a row from the moment it is begun: `open`, then
+`said`, `cut` or `failed`, or later `undone`. A row that a killed process left open is answered once more as
+`resumed`; one left resumed is given up as `failed`, so nothing is answered without end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from store.tables import Channel, Message
+
+UNDER_WAY = ("open", "resumed")
+TOLD = ("said", "cut")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an answer took: tokens, and seconds to the first and to the last of them."""
+
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    seconds_to_first: float | None = None
+    seconds: float | None = None
+
+
+async def find_channel(session: AsyncSession, key: str) -> Channel | None:
+    """By its key."""
+    return await session.scalar(select(Channel).where(Channel.key == key))
+
+
+async def open_channel(
+    session: AsyncSession, key: str, account: str, parent: str | None, server: str | None, private: bool
+) -> Channel:
+    """The channel with this key, made when it is new."""
+    found = await find_channel(session, key)
+    if found is not None:
+        return found
+    made = Channel(key=key, account=account, parent_key=parent, server_key=server, private=private)
+    try:
+        async with session.begin_nested():
+            session.add(made)
+    except IntegrityError:  # another process was quicker
+        return (await session.scalars(select(Channel).where(Channel.key == key))).one()
+    return made
+
+
+async def log_heard(
+    session: AsyncSession, channel: Channel, external_id: str, author: str, text: str, *, command: bool
+) -> Message | None:
+    """Log what a person said. None where this external id is already there: it was delivered twice."""
+    message = Message(
+        channel_id=channel.id,
+        external_id=external_id,
+        role="user",
+        author=author,
+        text=text,
+        state="command" if command else "said",
+    )
+    try:
+        async with session.begin_nested():
+            session.add(message)
+    except IntegrityError:
+        return None
+    return message
+
+
+async def begin_answer(session: AsyncSession, question: Message, author: str) -> Message:
+    """A row for the answer that is about to be said; the row of a try that was killed is taken up again."""
+    left = await session.scalar(
+        select(Message).where(Message.answers == question.id, Message.state.in_(UNDER_WAY)).with_for_update()
+    )
+    if left is not None:
+        return left
+    answer = Message(
+        channel_id=question.channel_id, role="assistant", state="open", author=author, text="", answers=question.id
+    )
+    session.add(answer)
+    await session.flush()
+    return answer
+
+
+async def finish_answer(
+    session: AsyncSession, answer_id: int, state: str, text: str, version: str | None, figures: Figures
+) -> None:
+    """Log how an answer ended. One that was undone meanwhile stays undone."""
+    answer = await session.get_one(Message, answer_id)
+    answer.text, answer.version = text, version
+    answer.state = state if answer.state in UNDER_WAY else answer.state
+    answer.prompt_tokens, answer.answer_tokens = figures.prompt_tokens, figures.answer_tokens
+    answer.seconds_to_first, answer.seconds = figures.seconds_to_first, figures.seconds
+
+
+async def remembered(session: AsyncSession, channel: Channel, until: int, limit: int) -> list[Message]:
+    """What counts as said up to question `until`, itself included: each answer after its question, oldest first.
+
+    At most the `limit` newest; neither what was undone nor what lies before the channel's memory.
+    """
+    place = func.coalesce(Message.answers, Message.id)
+    rows = await session.scalars(
+        select(Message)
+        .where(
+            Message.channel_id == channel.id,
+            Message.id > channel.memory_after,
+            place <= until,
+            Message.state.in_(TOLD),
+            ~((place == until) & (Message.role == "assistant")),
+        )
+        .order_by(place.desc(), Message.role.asc(), Message.id.desc())
+        .limit(limit)
+    )
+    return list(rows)[::-1]
+
+
+async def last_exchange(session: AsyncSession, channel: Channel) -> tuple[Message, list[Message]] | None:
+    """The newest question that still counts, with its answers; None where there is none."""
+    question = await session.scalar(
+        select(Message)
+        .where(
+            Message.channel_id == channel.id,
+            Message.id > channel.memory_after,
+            Message.role == "user",
+            Message.state == "said",
+        )
+        .order_by(Message.id.desc())
+        .limit(1)
+    )
+    if question is None:
+        return None
+    answers = await session.scalars(
+        select(Message).where(Message.answers == question.id, Message.state != "undone").order_by(Message.id)
+    )
+    return question, list(answers)
+
+
+async def undo(session: AsyncSession, message_ids: Sequence[int]) -> None:
+    """These no longer count."""
+    await session.execute(update(Message).where(Message.id.in_(message_ids)).values(state="undone"))
+
+
+async def forget_before_now(session: AsyncSession, channel_id: int) -> None:
+    """The channel's memory begins after its newest message."""
+    newest = await session.scalar(select(func.max(Message.id)).where(Message.channel_id == channel_id))
+    await session.execute(update(Channel).where(Channel.id == channel_id).values(memory_after=newest or 0))
+
+
+async def transcript(session: AsyncSession, channel: Channel, limit: int) -> list[Message]:
+    """The newest messages to show again: what counts, and answers that failed or are under way. Oldest first, each
+    answer after its question."""
+    place = func.coalesce(Message.answers, Message.id)
+    rows = await session.scalars(
+        select(Message)
+        .where(
+            Message.channel_id == channel.id,
+            Message.id > channel.memory_after,
+            Message.state.in_((*TOLD, *UNDER_WAY, "failed")),
+        )
+        .order_by(place.desc(), Message.role.asc(), Message.id.desc())
+        .limit(limit)
+    )
+    return list(rows)[::-1]
+
+
+async def left_unanswered(session: AsyncSession) -> list[tuple[Channel, Message]]:
+    """Questions that a process which is gone left without an answer, oldest first, each given once more.
+
+    Call it once, before anything is answered: rows under way are taken for abandoned.
+    """
+    await session.execute(
+        update(Message)
+        .where(Message.state == "resumed")
+        .values(state="failed", text="I was interrupted twice while answering this, so I let it be; please ask again.")
+    )
+    await session.execute(update(Message).where(Message.state == "open").values(state="resumed"))
+    answer = aliased(Message)
+    settled = select(answer.id).where(answer.answers == Message.id, answer.state.in_((*TOLD, "failed")))
+    rows = await session.execute(
+        select(Channel, Message)
+        .join(Message, Message.channel_id == Channel.id)
+        .where(
+            Message.role == "user",
+            Message.state == "said",
+            Message.id > Channel.memory_after,
+            ~settled.exists(),
+        )
+        .order_by(Message.id)
+    )
+    return [(channel, message) for channel, message in rows]
