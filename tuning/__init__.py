@@ -1,1 +1,1 @@
-"""x"""
+"""What learns: sources, curation, training, the gate, versions and jobs. Knows config, store and serving."""

@@ -1,0 +1,67 @@
+"""`parlance import`: a chat export into an assistant's sources, with the counts of what came of it."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.output import console, print_json, steps, table
+from console.workplace import run, workplace
+from tuning.importing import Imported, import_file
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command("import")(import_)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="A Telegram Desktop export: result.json.")],
+    assistant: Annotated[str, typer.Option(help="The assistant that learns from it.")],
+    speaker: Annotated[str | None, typer.Option(help="Whose answers it learns; else who answers others most.")] = None,
+    chat: Annotated[str | None, typer.Option(help="Which chat of a full account export.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Read a chat export. The same file twice adds nothing; a longer export of the same chat adds what is new.
+
+    By importing you say that the people in it agreed to its use for this assistant; that is recorded with your name.
+    """
+
+    async def work() -> Imported:
+        async with workplace() as place:
+            with steps() as shown:
+                return await import_file(
+                    place.database, file, assistant, speaker, getpass.getuser(),
+                    lambda step, done, total: shown.say(step, done / total if total else None), chat=chat,
+                )  # fmt: skip
+
+    found = run(work())
+    if json:
+        print_json(_result(found))
+        return
+    console.print(
+        f"{found.messages:,} messages, {found.new:,} of them new, {found.changed:,} changed; "
+        f"learning from {found.speaker}{' (who answers others most)' if found.speaker_chosen else ''}.",
+        markup=False,
+    )
+    funnel = table("step", "in", "out")
+    for step in found.funnel:
+        funnel.add_row(step.name, f"{step.came_in:,}", f"{step.went_out:,}")
+    console.print(funnel)
+    console.print(f"{found.conversations:,} conversations, {found.examples:,} examples.")
+    console.print(f"Next: parlance tune {assistant}", markup=False)
+
+
+def _result(found: Imported) -> dict[str, Any]:
+    return {
+        "messages": found.messages,
+        "conversations": found.conversations,
+        "examples": found.examples,
+        "funnel": [step.as_json() for step in found.funnel],
+        "new": found.new,
+        "changed": found.changed,
+        "speaker": found.speaker,
+    }

@@ -1,0 +1,162 @@
+"""Jobs as people meet them: what a retrain would do, asking for one, stopping it, watching it, listing them.
+
+Everything lives in the database, so whoever asks need not be the process that runs the job (see tuning/runner.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from config.catalogue import find_model
+from config.errors import NotFound, Refused
+from config.hardware import plan, probe
+from config.names import VersionName
+from config.settings import Settings
+from store.assistants import find_assistant
+from store.columns import now
+from store.database import Database
+from store.tables import Assistant, Job
+from tuning.curation import Curated, measure
+from tuning.importing import MIN_EXAMPLES
+
+ACTIVE = ("queued", "running")
+TOKENS_AN_EXAMPLE = 60
+EPOCHS = 4
+FLOPS_A_CORE = 3e10
+FLOPS_A_CARD = 2e14
+GATE_SECONDS = 45
+FOLLOW_EVERY = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class TunePlan:
+    """What a retrain would do. `since` is the version in service, `seconds` an estimate."""
+
+    assistant: str
+    messages: int
+    examples: int
+    people: int
+    since: VersionName | None
+    seconds: int
+    enough: bool
+    sentence: str
+
+
+async def preview(database: Database, settings: Settings, assistant_name: str) -> TunePlan:
+    """Look at all that may be learnt from, without starting anything. Raises NotFound for an unknown assistant."""
+    async with database.session() as session:
+        assistant = await find_assistant(session, assistant_name)
+        found = await measure(session, assistant.id)
+        seconds = await _estimate(session, settings, assistant, found)
+    since = VersionName(assistant.name, assistant.in_service) if assistant.in_service is not None else None
+    enough = found.examples >= MIN_EXAMPLES
+    if enough:
+        minutes = max(1, round(seconds / 60))
+        sentence = (
+            f"It would learn from {found.examples} answers in {found.messages} messages by {found.people} people, "
+            f"in about {minutes} minute{'' if minutes == 1 else 's'}."
+        )
+    else:
+        sentence = (
+            f"There are {found.examples} answers to learn from and it takes {MIN_EXAMPLES}; import a longer log first."
+        )
+    return TunePlan(
+        assistant.name, found.messages, found.examples, found.people, since, seconds, enough, sentence
+    )  # fmt: skip
+
+
+async def _estimate(session: AsyncSession, settings: Settings, assistant: Assistant, found: Curated) -> int:
+    """Seconds: as the last job of this base model went, by examples; before there is one, from its arithmetic."""
+    model = find_model(assistant.base_model)
+    last = await session.scalar(
+        select(Job)
+        .join(Assistant, Assistant.id == Job.assistant_id)
+        .where(Job.state == "done", Assistant.base_model == assistant.base_model)
+        .order_by(Job.id.desc())
+    )
+    if last is not None and last.started_at and last.ended_at and last.plan.get("examples"):
+        took = (last.ended_at - last.started_at).total_seconds()
+        return round(GATE_SECONDS + max(0.0, took - GATE_SECONDS) * found.examples / last.plan["examples"])
+    hardware = probe(settings.home)
+    device = plan(hardware, model).device
+    speed = FLOPS_A_CARD if device == "cuda" else FLOPS_A_CORE * hardware.cores
+    work = 6 * model.parameters * found.examples * TOKENS_AN_EXAMPLE * EPOCHS
+    return round(GATE_SECONDS + work / speed)
+
+
+async def enqueue(database: Database, assistant_name: str, asked_by: str) -> tuple[Job, bool]:
+    """Ask for a retrain. An assistant has one job at a time: an active one is returned instead, and False with it."""
+    async with database.session() as session:
+        assistant = await find_assistant(session, assistant_name)
+        running = await _active(session, assistant)
+        if running is not None:
+            return running, False
+        job = Job(assistant_id=assistant.id, asked_by=asked_by)
+        session.add(job)
+        await session.flush()
+        return job, True
+
+
+async def cancel(database: Database, job_id: int) -> None:
+    """Ask a job to stop. Raises Refused where it has ended already."""
+    async with database.session() as session:
+        job = await _find(session, job_id)
+        if job.state not in ACTIVE:
+            raise Refused(f"Job {job_id} has already ended, so there is nothing to stop.")
+        job.cancel = True
+        if job.state == "queued":
+            job.state, job.ended_at = "cancelled", now()
+
+
+async def active(database: Database, assistant_name: str) -> Job | None:
+    """The job of this assistant that waits or runs, if any."""
+    async with database.session() as session:
+        return await _active(session, await find_assistant(session, assistant_name))
+
+
+async def recent(database: Database, assistant_name: str | None, limit: int) -> list[tuple[str, Job]]:
+    """Jobs with their assistants' names, newest first."""
+    query = select(Assistant.name, Job).join(Assistant, Assistant.id == Job.assistant_id)
+    async with database.session() as session:
+        if assistant_name is not None:
+            await find_assistant(session, assistant_name)
+            query = query.where(Assistant.name == assistant_name)
+        rows = await session.execute(query.order_by(Job.id.desc()).limit(limit))
+        return [(name, job) for name, job in rows]
+
+
+async def get(database: Database, job_id: int) -> Job:
+    """The job as it is now. Raises NotFound."""
+    async with database.session() as session:
+        return await _find(session, job_id)
+
+
+async def follow(database: Database, job_id: int) -> AsyncIterator[Job]:
+    """The job each time something about it has changed, until it has ended."""
+    before = None
+    while True:
+        job = await get(database, job_id)
+        shown = (job.state, job.step, job.progress, job.error)
+        if shown != before:
+            before = shown
+            yield job
+        if job.state not in ACTIVE:
+            return
+        await asyncio.sleep(FOLLOW_EVERY)
+
+
+async def _active(session: AsyncSession, assistant: Assistant) -> Job | None:
+    query = select(Job).where(Job.assistant_id == assistant.id, Job.state.in_(ACTIVE)).order_by(Job.id)
+    return (await session.scalars(query)).first()
+
+
+async def _find(session: AsyncSession, job_id: int) -> Job:
+    job = await session.get(Job, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}; see them with: parlance jobs")
+    return job

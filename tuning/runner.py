@@ -1,0 +1,340 @@
+"""Runs jobs: one at a time, one runner a home, each step resumable, so that a kill at any moment loses nothing.
+
+A job's folder holds what its steps have made. A step whose result is there is not done again: curation leaves
+`curated.json`, training `result.json`, publication the version's folder. Only a finished job leaves rows in the
+version table. The folder, which holds training text, goes when the job ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+from sqlalchemy import select, update
+
+from config.catalogue import find_model
+from config.errors import JobFailed, ParlanceError
+from config.hardware import plan, probe
+from config.names import VersionName, untuned
+from config.settings import Settings
+from serving.adapters import ensure_untuned, publish, verify
+from serving.client import EngineClient, Sampling
+from serving.prompt import ChatTokenizer
+from store.assistants import next_number
+from store.columns import now
+from store.database import Database, open_database
+from store.lineage import pack_ids
+from store.tables import Assistant, Job, Lineage, Version
+from tuning.curation import curate
+from tuning.gate.judge import Case, Contender, judge
+from tuning.gate.report import Report
+from tuning.importing import MIN_EXAMPLES
+from tuning.training.process import run_training
+from tuning.training.run import TrainingRun
+from tuning.versions import promote
+
+log = structlog.get_logger()
+
+EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
+MOST_ATTEMPTS = 5
+LOOK_EVERY = 0.5
+
+
+class Cancelled(Exception):
+    """The job was asked to stop."""
+
+
+class JobRunner:
+    """Takes queued jobs in order and runs them to their verdict.
+
+    `engine` gives a client of the engine that will serve, for as long as it is held.
+    """
+
+    def __init__(self, database: Database, settings: Settings, engine: EngineSource) -> None:
+        self._database = database
+        self._settings = settings
+        self._engine = engine
+        self._lock: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """Become the one runner of this home; False while another process is. Jobs a dead runner left go back in line."""
+        if self._lock is not None:
+            return True
+        lock = (self._settings.paths.run / "jobs.lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._lock = lock
+        return True
+
+    def release(self) -> None:
+        """Let another process be the runner."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def recover(self) -> None:
+        """Put what a dead runner left 'running' back in line, and clear the folders of jobs that have ended."""
+        async with self._database.session() as session:
+            await session.execute(update(Job).where(Job.state == "running").values(state="queued", step="waiting"))
+            ended = await session.scalars(select(Job.id).where(Job.state.in_(("done", "failed", "cancelled"))))
+            for job_id in ended:
+                shutil.rmtree(self._settings.paths.job(job_id), ignore_errors=True)
+
+    async def run_forever(self) -> None:
+        """Run jobs as they come; waits while another process is the runner."""
+        while not self.acquire():
+            await asyncio.sleep(LOOK_EVERY * 4)
+        await self.recover()
+        while True:
+            if not await self.run_next():
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def run_next(self) -> bool:
+        """Run the next queued job to its end; False where none waits. A job's failure is recorded, not raised."""
+        async with self._database.session() as session:
+            job = (await session.scalars(select(Job).where(Job.state == "queued").order_by(Job.id))).first()
+            if job is None:
+                return False
+            job.state, job.attempts = "running", job.attempts + 1
+            job.started_at = job.started_at or now()
+            assistant = await session.get_one(Assistant, job.assistant_id)
+            if job.version is None:
+                job.version = await next_number(session, assistant)
+        try:
+            if job.attempts > MOST_ATTEMPTS:
+                raise JobFailed(
+                    f"The job was broken off {MOST_ATTEMPTS} times; see the log for why, then start it again."
+                )
+            await _Run(self._database, self._settings, self._engine, job, assistant).all_steps()
+            await self._end(job.id, "done", None)
+        except Cancelled:
+            await self._end(job.id, "cancelled", None)
+        except ParlanceError as error:
+            log.warning("job failed", job=job.id, error=str(error))
+            await self._end(job.id, "failed", str(error))
+        except Exception:
+            log.exception("job broke", job=job.id)
+            await self._end(
+                job.id, "failed", "Something went wrong that Parlance did not expect; the log says what. Try once more."
+            )
+        return True
+
+    async def _end(self, job_id: int, state: str, error: str | None) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._settings.paths.job(job_id), True)
+        async with self._database.session() as session:
+            await session.execute(
+                update(Job).where(Job.id == job_id).values(state=state, step="done", error=error, ended_at=now())
+            )
+
+
+class _Run:
+    """One job on its way through the steps."""
+
+    def __init__(
+        self, database: Database, settings: Settings, engine: EngineSource, job: Job, assistant: Assistant
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._engine = engine
+        self._job = job
+        self._assistant = assistant
+        self._model = find_model(assistant.base_model)
+        self._name = VersionName(assistant.name, job.version or 0)
+        self._folder = settings.paths.job(job.id)
+        self._told = 0.0
+
+    async def all_steps(self) -> None:
+        if await self._recorded():  # killed after the verdict, before the job was noted as done
+            return
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        curated = await self._curate()
+        facts = await self._learn()
+        digest = await self._publish(facts)
+        report = await self._measure()
+        await self._record(curated, digest, report)
+        if report.verdict == "pass" and self._assistant.auto_promote:
+            async with self._engine() as client:
+                await promote(self._database, client, self._assistant.name, self._name.number, "policy")
+
+    async def _tell(self, step: str, fraction: float, sentence: str, *, force: bool = False, **more: Any) -> None:
+        """Write progress, at most twice a second, and notice a wish to stop."""
+        if not force and time.monotonic() - self._told < LOOK_EVERY:
+            return
+        self._told = time.monotonic()
+        progress = {"fraction": round(fraction, 4), "sentence": sentence, **more}
+        async with self._database.session() as session:
+            job = await session.get_one(Job, self._job.id)
+            job.step, job.progress = step, progress
+            if job.cancel:
+                raise Cancelled
+
+    async def _curate(self) -> dict[str, Any]:
+        done = self._folder / "curated.json"
+        if not done.exists():
+            await self._tell("reading", 0.0, "Reading the log", force=True)
+            found = await asyncio.to_thread(self._curate_apart)
+            if found["examples"] < MIN_EXAMPLES:
+                raise JobFailed(
+                    f"There are {found['examples']} answers to learn from and it takes {MIN_EXAMPLES}; "
+                    "import a longer log, then retrain."
+                )
+            _write_json(done, found)
+        curated: dict[str, Any] = json.loads(done.read_text())
+        async with self._database.session() as session:
+            job = await session.get_one(Job, self._job.id)
+            job.plan = {key: curated[key] for key in ("messages", "conversations", "examples", "people", "funnel")}
+        return curated
+
+    def _curate_apart(self) -> dict[str, Any]:
+        """Curation keeps a processor busy, so it runs in a thread with a database connection of its own."""
+
+        async def work() -> dict[str, Any]:
+            database = await open_database(self._settings)
+            try:
+                found = await curate(database, self._assistant.id, self._folder)
+            finally:
+                await database.close()
+            return {
+                "messages": found.messages, "conversations": found.conversations, "examples": found.examples,
+                "people": found.people, "funnel": [step.as_json() for step in found.funnel],
+                "lineage": {str(source): ids for source, ids in found.lineage.items()},
+            }  # fmt: skip
+
+        return asyncio.run(work())
+
+    async def _learn(self) -> dict[str, Any]:
+        done = self._folder / "result.json"
+        if not done.exists():
+            self._write_run()
+            await self._tell("learning", 0.0, "Getting ready to learn", force=True)
+            async with aclosing(run_training(self._folder, self._settings.paths.logs / "training.log")) as steps:
+                async for progress in steps:
+                    await self._tell(
+                        "learning", progress.fraction, "Learning",
+                        loss=progress.loss, seconds_left=progress.seconds_left,
+                    )  # fmt: skip
+        facts: dict[str, Any] = json.loads(done.read_text())
+        return facts
+
+    def _write_run(self) -> None:
+        """Once: a resumed job goes on as it began, whatever was set meanwhile."""
+        file = self._folder / "run.json"
+        if file.exists():
+            return
+        hardware = plan(probe(self._settings.home), self._model)
+        run = TrainingRun(
+            model=self._model.location,
+            device=hardware.device,
+            dtype=hardware.dtype,
+            threads=hardware.training_threads,
+            context=hardware.context,
+            system_prompt=self._assistant.system_prompt,
+        )
+        _write_json(file, run.model_dump(mode="json"))
+
+    @property
+    def _system_prompt(self) -> str:
+        """The one this job trains with."""
+        prompt: str = json.loads((self._folder / "run.json").read_text())["system_prompt"]
+        return prompt
+
+    async def _publish(self, facts: dict[str, Any]) -> str:
+        final = self._settings.paths.adapter(self._name)
+        if final.exists():  # published before a kill
+            return (await asyncio.to_thread(verify, final)).digest
+        about = {"base_model": self._model.location, "training": facts, "job": self._job.id}
+        return await asyncio.to_thread(publish, self._folder / "adapter", final, about)
+
+    async def _measure(self) -> Report:
+        await self._tell("measuring", 0.0, "Waiting for the engine", force=True)
+        hardware = plan(probe(self._settings.home), self._model)
+        await asyncio.to_thread(ensure_untuned, self._settings.paths, self._model)
+        tokenizer = await asyncio.to_thread(ChatTokenizer, self._model.location)
+        share = 0.0
+
+        def say(fraction: float) -> None:
+            nonlocal share
+            share = fraction
+
+        case = Case(
+            candidate=Contender(self._name, self._system_prompt),
+            untouched=untuned(self._model.name),
+            in_service=await self._in_service(),
+            run=self._folder,
+            dtype=hardware.dtype,
+            sampling=Sampling(
+                max_tokens=self._settings.max_answer_tokens,
+                temperature=self._settings.temperature,
+                repetition_penalty=self._settings.repetition_penalty,
+                seed=1,
+            ),
+        )
+        began = time.monotonic()
+        async with self._engine() as client:
+            judging = asyncio.create_task(judge(case, client, tokenizer, say))
+            try:
+                while not judging.done():
+                    await asyncio.wait({judging}, timeout=LOOK_EVERY)
+                    spent = time.monotonic() - began
+                    left = round(spent / share * (1 - share)) if share > 0.05 else None
+                    await self._tell("measuring", share, "Measuring", force=True, seconds_left=left)
+                return await judging
+            finally:
+                if not judging.done():
+                    judging.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await judging
+
+    async def _in_service(self) -> Contender | None:
+        async with self._database.session() as session:
+            assistant = await session.get_one(Assistant, self._assistant.id)
+            row = await session.scalar(
+                select(Version).where(Version.assistant_id == assistant.id, Version.number == assistant.in_service)
+            )
+        if row is None or row.base_model != self._assistant.base_model:
+            return None
+        return Contender(VersionName(assistant.name, row.number), row.system_prompt)
+
+    async def _recorded(self) -> bool:
+        mine = select(Version.id).where(Version.assistant_id == self._assistant.id, Version.number == self._name.number)
+        async with self._database.session() as session:
+            return await session.scalar(mine) is not None
+
+    async def _record(self, curated: dict[str, Any], digest: str, report: Report) -> None:
+        """The version's row, report and lineage in one transaction."""
+        async with self._database.session() as session:
+            version = Version(
+                assistant_id=self._assistant.id,
+                number=self._name.number,
+                state="passed" if report.verdict == "pass" else "failed",
+                digest=digest,
+                system_prompt=self._system_prompt,
+                base_model=self._assistant.base_model,
+                report=report.model_dump() | {"funnel": curated["funnel"]},
+            )
+            session.add(version)
+            await session.flush()
+            for source_id, ids in curated["lineage"].items():
+                session.add(Lineage(version_id=version.id, source_id=int(source_id), message_ids=pack_ids(ids)))
+
+
+def _write_json(file: Path, value: object) -> None:
+    """Whole or not at all."""
+    fresh = file.with_suffix(".new")
+    with fresh.open("w") as stream:
+        json.dump(value, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)

@@ -1,0 +1,54 @@
+"""The trainer as a child process: started on a leash, watched through its progress file, ended when no longer wanted.
+
+Knows nothing of how training works; it reads what the trainer writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from config.errors import JobFailed
+from serving.leashed import leashed
+from tuning.training.run import Progress, read_progress
+
+LOOK_EVERY = 0.5
+GRACE = 4.0
+CANCELLED = 3
+
+
+async def run_training(folder: Path, log: Path) -> AsyncIterator[Progress]:
+    """Train in `folder` and yield progress as it changes; ends when the adapter is there.
+
+    Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed.
+    """
+    error_file = folder / "error.txt"
+    error_file.unlink(missing_ok=True)
+    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with log.open("ab") as stream:
+        process = await leashed([sys.executable, "-m", "tuning.training", str(folder)], environment, stream)
+    ended = asyncio.create_task(process.wait())
+    before = None
+    try:
+        while not ended.done():
+            await asyncio.wait({ended}, timeout=LOOK_EVERY)
+            progress = read_progress(folder)
+            if progress is not None and progress != before:
+                before = progress
+                yield progress
+    finally:
+        if not ended.done():
+            process.terminate()
+            try:
+                await asyncio.wait_for(asyncio.shield(ended), GRACE)
+            except TimeoutError:
+                process.kill()
+                await ended
+    if ended.result() != 0:
+        if ended.result() == CANCELLED:
+            raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
+        sentence = error_file.read_text().strip() if error_file.exists() else ""
+        raise JobFailed(sentence or "The training ended unexpectedly; its log says why. Try once more.")
