@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -39,7 +38,7 @@ from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
 from tuning.importing import MIN_EXAMPLES
 from tuning.training.process import run_training
-from tuning.training.run import TrainingRun
+from tuning.training.run import RunFolder, TrainingRun, write_whole
 from tuning.versions import promote
 
 log = structlog.get_logger()
@@ -152,7 +151,8 @@ class _Run:
         self._assistant = assistant
         self._model = find_model(assistant.base_model)
         self._name = VersionName(assistant.name, job.version or 0)
-        self._folder = settings.paths.job(job.id)
+        self._run = RunFolder(settings.paths.job(job.id))
+        self._folder = self._run.folder
         self._told = 0.0
 
     async def all_steps(self) -> None:
@@ -190,7 +190,7 @@ class _Run:
                     f"There are {found['examples']} answers to learn from and it takes {MIN_EXAMPLES}; "
                     "import a longer log, then retrain."
                 )
-            _write_json(done, found)
+            write_whole(done, json.dumps(found).encode())
         curated: dict[str, Any] = json.loads(done.read_text())
         async with self._database.session() as session:
             job = await session.get_one(Job, self._job.id)
@@ -215,23 +215,22 @@ class _Run:
         return asyncio.run(work())
 
     async def _learn(self) -> dict[str, Any]:
-        done = self._folder / "result.json"
-        if not done.exists():
+        if self._run.read_result() is None:
             self._write_run()
             await self._tell("learning", 0.0, "Getting ready to learn", force=True)
-            async with aclosing(run_training(self._folder, self._settings.paths.logs / "training.log")) as steps:
-                async for progress in steps:
+            async with aclosing(run_training(self._run, self._settings.paths.logs / "training.log")) as steps:
+                async for at in steps:
                     await self._tell(
-                        "learning", progress.fraction, "Learning",
-                        loss=progress.loss, seconds_left=progress.seconds_left,
-                    )  # fmt: skip
-        facts: dict[str, Any] = json.loads(done.read_text())
-        return facts
+                        "learning", at.step / max(at.steps, 1), "Learning", loss=at.loss, seconds_left=at.seconds_left
+                    )
+        result = self._run.read_result()
+        if result is None:
+            raise JobFailed("The training ended without a result; its log says why. Try once more.")
+        return result.model_dump()
 
     def _write_run(self) -> None:
         """Once: a resumed job goes on as it began, whatever was set meanwhile."""
-        file = self._folder / "run.json"
-        if file.exists():
+        if self._run.settings.exists():
             return
         hardware = plan(probe(self._settings.home), self._model)
         run = TrainingRun(
@@ -242,20 +241,19 @@ class _Run:
             context=hardware.context,
             system_prompt=self._assistant.system_prompt,
         )
-        _write_json(file, run.model_dump(mode="json"))
+        write_whole(self._run.settings, run.model_dump_json(indent=1).encode())
 
     @property
     def _system_prompt(self) -> str:
         """The one this job trains with."""
-        prompt: str = json.loads((self._folder / "run.json").read_text())["system_prompt"]
-        return prompt
+        return self._run.read_settings().system_prompt
 
     async def _publish(self, facts: dict[str, Any]) -> str:
         final = self._settings.paths.adapter(self._name)
         if final.exists():  # published before a kill
             return (await asyncio.to_thread(verify, final)).digest
         about = {"base_model": self._model.location, "training": facts, "job": self._job.id}
-        return await asyncio.to_thread(publish, self._folder / "adapter", final, about)
+        return await asyncio.to_thread(publish, self._run.adapter, final, about)
 
     async def _measure(self) -> Report:
         await self._tell("measuring", 0.0, "Waiting for the engine", force=True)
@@ -328,13 +326,3 @@ class _Run:
             await session.flush()
             for source_id, ids in curated["lineage"].items():
                 session.add(Lineage(version_id=version.id, source_id=int(source_id), message_ids=pack_ids(ids)))
-
-
-def _write_json(file: Path, value: object) -> None:
-    """Whole or not at all."""
-    fresh = file.with_suffix(".new")
-    with fresh.open("w") as stream:
-        json.dump(value, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(file)

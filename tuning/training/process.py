@@ -13,29 +13,27 @@ from pathlib import Path
 
 from config.errors import JobFailed
 from serving.leashed import leashed
-from tuning.training.run import Progress, read_progress
+from tuning.training.run import CANCELLED, DONE, Progress, RunFolder
 
 LOOK_EVERY = 0.5
 GRACE = 4.0
-CANCELLED = 3
 
 
-async def run_training(folder: Path, log: Path) -> AsyncIterator[Progress]:
-    """Train in `folder` and yield progress as it changes; ends when the adapter is there.
+async def run_training(run: RunFolder, log: Path) -> AsyncIterator[Progress]:
+    """Train in the folder of `run` and yield progress as it changes; ends when the adapter is there.
 
     Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed.
     """
-    error_file = folder / "error.txt"
-    error_file.unlink(missing_ok=True)
+    run.error.unlink(missing_ok=True)
     environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
     with log.open("ab") as stream:
-        process = await leashed([sys.executable, "-m", "tuning.training", str(folder)], environment, stream)
+        process = await leashed([sys.executable, "-m", "tuning.training", str(run.folder)], environment, stream)
     ended = asyncio.create_task(process.wait())
     before = None
     try:
         while not ended.done():
             await asyncio.wait({ended}, timeout=LOOK_EVERY)
-            progress = read_progress(folder)
+            progress = run.read_progress()
             if progress is not None and progress != before:
                 before = progress
                 yield progress
@@ -47,8 +45,8 @@ async def run_training(folder: Path, log: Path) -> AsyncIterator[Progress]:
             except TimeoutError:
                 process.kill()
                 await ended
-    if ended.result() != 0:
+    if ended.result() != DONE:
         if ended.result() == CANCELLED:
             raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
-        sentence = error_file.read_text().strip() if error_file.exists() else ""
+        sentence = run.error.read_text().strip() if run.error.exists() else ""
         raise JobFailed(sentence or "The training ended unexpectedly; its log says why. Try once more.")
