@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from config.names import VersionName, untuned
 from config.catalogue import find_model
+from config.names import VersionName, untuned
 from config.settings import Settings
 from console.output import console, errors, print_json
 from console.workplace import Workplace, run, workplace

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +34,6 @@ class Finding:
     level: str
     found: str
     advice: str = ""
-
-
-def check_python() -> Finding:
-    """The interpreter's version."""
-    version = sys.version.split()[0]
-    if sys.version_info < (3, 11):
-        return Finding("Python", "wrong", version, "Install Python 3.11 or newer and run: make install")
-    return Finding("Python", "ok", version)
 
 
 def check_engine_package() -> Finding:
@@ -159,7 +150,6 @@ async def examine(settings: Settings, database: Database) -> list[Finding]:
     """All checks, in the order in which things depend on one another."""
     hardware = probe(settings.home)
     checks: list[tuple[str, Callable[[], Finding]]] = [
-        ("Python", check_python),
         ("Engine", check_engine_package),
         ("Packages", check_breaking_packages),
         ("Data folder", lambda: check_home(settings)),
