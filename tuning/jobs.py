@@ -21,8 +21,7 @@ from store.assistants import find_assistant
 from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Job
-from tuning.curation import Curated, measure
-from tuning.importing import MIN_EXAMPLES
+from tuning.curation import MIN_EXAMPLES, Curated, measure
 
 ACTIVE = ("queued", "running")
 TOKENS_AN_EXAMPLE = 60
@@ -55,10 +54,11 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
         seconds = await _estimate(session, settings, assistant, found)
     since = VersionName(assistant.name, assistant.in_service) if assistant.in_service is not None else None
     enough = found.examples >= MIN_EXAMPLES
+    messages = found.funnel[0].came_in
     if enough:
         minutes = max(1, round(seconds / 60))
         sentence = (
-            f"It would learn from {found.examples} answers in {found.messages} messages by {found.people} people, "
+            f"It would learn from {found.examples:,} answers in {messages:,} messages by {found.people} people, "
             f"in about {minutes} minute{'' if minutes == 1 else 's'}."
         )
     else:
@@ -66,7 +66,7 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
             f"There are {found.examples} answers to learn from and it takes {MIN_EXAMPLES}; import a longer log first."
         )
     return TunePlan(
-        assistant.name, found.messages, found.examples, found.people, since, seconds, enough, sentence
+        assistant.name, messages, found.examples, found.people, since, seconds, enough, sentence
     )  # fmt: skip
 
 

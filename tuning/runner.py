@@ -14,7 +14,6 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from pathlib import Path
 from typing import IO, Any
 
 import structlog
@@ -33,10 +32,9 @@ from store.columns import now
 from store.database import Database, open_database
 from store.lineage import pack_ids
 from store.tables import Assistant, Job, Lineage, Version
-from tuning.curation import curate
+from tuning.curation import Curated, curate
 from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
-from tuning.importing import MIN_EXAMPLES
 from tuning.training.process import run_training
 from tuning.training.run import RunFolder, TrainingRun, write_whole
 from tuning.versions import promote
@@ -184,12 +182,7 @@ class _Run:
         done = self._folder / "curated.json"
         if not done.exists():
             await self._tell("reading", 0.0, "Reading the log", force=True)
-            found = await asyncio.to_thread(self._curate_apart)
-            if found["examples"] < MIN_EXAMPLES:
-                raise JobFailed(
-                    f"There are {found['examples']} answers to learn from and it takes {MIN_EXAMPLES}; "
-                    "import a longer log, then retrain."
-                )
+            found = await self._curate_apart()
             write_whole(done, json.dumps(found).encode())
         curated: dict[str, Any] = json.loads(done.read_text())
         async with self._database.session() as session:
@@ -197,22 +190,41 @@ class _Run:
             job.plan = {key: curated[key] for key in ("messages", "conversations", "examples", "people", "funnel")}
         return curated
 
-    def _curate_apart(self) -> dict[str, Any]:
+    async def _curate_apart(self) -> dict[str, Any]:
         """Curation keeps a processor busy, so it runs in a thread with a database connection of its own."""
+        at = (0, 0)
+        stopped = False
 
-        async def work() -> dict[str, Any]:
+        def say(step: str, done: int, total: int) -> None:
+            nonlocal at
+            at = (done, total)
+            if stopped:
+                raise Cancelled
+
+        async def work() -> Curated:
             database = await open_database(self._settings)
             try:
-                found = await curate(database, self._assistant.id, self._folder)
+                return await curate(database, self._assistant.id, self._folder, say)
             finally:
                 await database.close()
-            return {
-                "messages": found.messages, "conversations": found.conversations, "examples": found.examples,
-                "people": found.people, "funnel": [step.as_json() for step in found.funnel],
-                "lineage": {str(source): ids for source, ids in found.lineage.items()},
-            }  # fmt: skip
 
-        return asyncio.run(work())
+        curating = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(work())))
+        try:
+            while not curating.done():
+                await asyncio.wait({curating}, timeout=LOOK_EVERY)
+                done, total = at
+                await self._tell("reading", done / max(total, 1), "Reading the log", force=True)
+        finally:
+            stopped = True
+            if not curating.done():
+                with suppress(Cancelled):
+                    await curating
+        found = await curating
+        return {
+            "messages": found.funnel[0].came_in, "conversations": found.conversations, "examples": found.examples,
+            "people": found.people, "funnel": [step.as_json() for step in found.funnel],
+            "lineage": {str(source): ids for source, ids in found.lineage.items()},
+        }  # fmt: skip
 
     async def _learn(self) -> dict[str, Any]:
         if self._run.read_result() is None:

@@ -106,7 +106,7 @@ async def cross_check(stage: Stage, shown: Steps) -> None:
             assistant = await find_assistant(session, community.name)
         folder = stage.settings.paths.home / "compare" / community.name
         folder.mkdir(parents=True)
-        await curate(stage.database, assistant.id, folder)
+        await curate(stage.database, assistant.id, folder, lambda step, done, total: None)
         held_out = exchanges_of(folder / "held_out.jsonl", assistant.system_prompt)
         shutil.rmtree(folder)
         losses[community.name] = {}

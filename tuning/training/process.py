@@ -27,7 +27,9 @@ async def run_training(run: RunFolder, log: Path) -> AsyncIterator[Progress]:
     run.error.unlink(missing_ok=True)
     environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
     with log.open("ab") as stream:
-        process = await leashed([sys.executable, "-m", "tuning.training", str(run.folder)], environment, stream)
+        process = await leashed(
+            [sys.executable, "-m", "tuning.training", str(run.folder)], env=environment, output=stream, grace=GRACE
+        )
     ended = asyncio.create_task(process.wait())
     before = None
     try:
@@ -39,12 +41,8 @@ async def run_training(run: RunFolder, log: Path) -> AsyncIterator[Progress]:
                 yield progress
     finally:
         if not ended.done():
-            process.terminate()
-            try:
-                await asyncio.wait_for(asyncio.shield(ended), GRACE)
-            except TimeoutError:
-                process.kill()
-                await ended
+            await process.end()
+            await ended
     if ended.result() != DONE:
         if ended.result() == CANCELLED:
             raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
