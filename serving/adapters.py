@@ -18,11 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.catalogue import CatalogueModel, find_model
 from config.errors import BadInput, Refused
-from config.names import VersionName, untuned
+from config.names import RESERVED_PREFIX, VersionName, untuned
 from config.paths import Paths
 from serving.resolver_plugin import CONFIG, MANIFEST, WEIGHTS, digest_of
 
-__all__ = ["CONFIG", "MANIFEST", "WEIGHTS", "Manifest", "digest_of", "ensure_untuned", "publish", "verify"]
+__all__ = [
+    "CONFIG", "MANIFEST", "WEIGHTS",
+    "Manifest", "adapters_here", "digest_of", "ensure_untuned", "publish", "verify",
+]  # fmt: skip
 
 UNTUNED_RANK = 1
 
@@ -115,6 +118,13 @@ def ensure_untuned(paths: Paths, model: CatalogueModel) -> VersionName:
         except Refused:  # another process made the same one meanwhile
             verify(final)
     return name
+
+
+def adapters_here(paths: Paths) -> tuple[int, int]:
+    """How many assistants have adapters in this data folder, and the largest rank among these (0: none)."""
+    configs = [file for file in paths.adapters.glob(f"*/v*/{CONFIG}") if not file.match(f"{RESERVED_PREFIX}*/*/*")]
+    ranks = [int(json.loads(file.read_text()).get("r", 0)) for file in configs]
+    return len({file.parent.parent for file in configs}), max(ranks, default=0)
 
 
 def _write_zeros(staged: Path, model: CatalogueModel) -> None:

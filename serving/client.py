@@ -1,0 +1,246 @@
+"""The client of one engine: answers streamed or whole, and the log-probabilities of a given conversation.
+
+Promises that closing or cancelling a stream ends the request in the engine, that no wait is without end, and that
+whatever fails is an error of our tree. Every request names a version, so every request has an adapter. Knows
+neither assistants nor who started the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
+from config.names import VersionName
+from serving.prompt import Message
+
+CONNECT_SECONDS = 5.0
+FIRST_TOKEN_SECONDS = 300.0
+"""Generous: other requests and other adapters may come first."""
+BETWEEN_TOKENS_SECONDS = 60.0
+HEALTH_SECONDS = 10.0
+BROKEN_OFF = "The engine broke off in the middle of the answer; ask again."
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an answer is drawn. `max_tokens` of the answer; temperature 0 always takes the likeliest token."""
+
+    max_tokens: int = 256
+    temperature: float = 0.6
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def body(self) -> dict[str, Any]:
+        """As fields of a request."""
+        fields: dict[str, Any] = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": 0,
+            "repetition_penalty": self.repetition_penalty,
+        }
+        if self.seed is not None:
+            fields["seed"] = self.seed
+        if self.stop:
+            fields["stop"] = list(self.stop)
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some more text of an answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A whole answer. `finish_reason`: stop or length. Counts in tokens, times in seconds since it was asked for."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    answer_tokens: int
+    seconds_to_first: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A conversation as the engine renders it, and each token's natural log-probability; the first has none."""
+
+    ids: list[int]
+    logprobs: list[float | None]
+
+
+class EngineClient:
+    """Talks to the engine behind `socket`. `context`: the longest prompt and answer together, in tokens."""
+
+    def __init__(self, socket: Path, key: SecretStr, context: int) -> None:
+        self.context = context
+        transport = httpx.AsyncHTTPTransport(
+            uds=str(socket), limits=httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        )
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            base_url="http://engine",
+            headers={"Authorization": f"Bearer {key.get_secret_value()}"},
+            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Let all connections go."""
+        await self._http.aclose()
+
+    async def healthy(self) -> bool:
+        """Whether the engine answers and says that it is well."""
+        try:
+            answer = await self._http.get("/health", timeout=HEALTH_SECONDS)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200
+
+    async def stream(
+        self, version: VersionName, messages: Sequence[Message], sampling: Sampling
+    ) -> AsyncGenerator[Piece | Finished]:
+        """Pieces of the answer as they come, then one Finished with the whole of it.
+
+        A caller that stops early closes the iterator (`contextlib.aclosing`), and with it the request. Raises
+        EngineUnavailable, NotFound (no such version), Refused (a version that this engine cannot load), BadInput
+        (too long).
+        """
+        body = self._body(version, messages) | sampling.body()
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        asked = time.perf_counter()
+        first: float | None = None
+        pieces: list[str] = []
+        reason: str | None = None
+        usage: dict[str, int] = {}
+        async with _said(version), aclosing(self._chunks(version, body)) as chunks:
+            async for chunk in chunks:
+                usage = chunk.get("usage") or usage
+                for choice in chunk["choices"]:
+                    reason = choice.get("finish_reason") or reason
+                    if text := choice["delta"].get("content"):
+                        first = first or time.perf_counter() - asked
+                        pieces.append(text)
+                        yield Piece(text)
+        if reason is None:
+            raise EngineUnavailable(BROKEN_OFF)
+        seconds = time.perf_counter() - asked
+        yield Finished(
+            "".join(pieces),
+            reason,
+            usage.get("prompt_tokens", 0),
+            usage.get("completion_tokens", 0),
+            seconds if first is None else first,
+            seconds,
+        )
+
+    async def answer(self, version: VersionName, messages: Sequence[Message], sampling: Sampling) -> Finished:
+        """The whole answer. Raises as `stream` does."""
+        async with aclosing(self.stream(version, messages, sampling)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event
+        raise EngineUnavailable(BROKEN_OFF)
+
+    async def score(self, version: VersionName, messages: Sequence[Message]) -> Scored:
+        """How likely `version` finds each token of a whole conversation, rendered by the engine's own chat endpoint.
+
+        The conversation takes at most `context` - 1 tokens. Raises as `stream` does.
+        """
+        body = self._body(version, messages) | {
+            "add_generation_prompt": False,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "prompt_logprobs": 0,
+            "return_token_ids": True,
+        }
+        async with _said(version), asyncio.timeout(FIRST_TOKEN_SECONDS):
+            answer = await self._http.post("/v1/chat/completions", json=body)
+        if answer.status_code != 200:
+            raise _refusal(answer, version)
+        scored = answer.json()
+        ids: list[int] = scored["prompt_token_ids"]
+        # One entry a token, by token id as text; where the likeliest token is there too, ours is picked out by id.
+        chosen = zip(ids, scored["prompt_logprobs"], strict=True)
+        return Scored(ids, [None if entry is None else float(entry[str(token)]["logprob"]) for token, entry in chosen])
+
+    async def warm(self, version: VersionName) -> None:
+        """Have the engine load the version's adapter, so that no person waits for it. Raises as `stream` does."""
+        await self.answer(version, [{"role": "user", "content": "Hello"}], Sampling(max_tokens=1, temperature=0.0))
+
+    async def _chunks(self, version: VersionName, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """The events of a streamed answer. A time limit covers each wait for the engine, never a slow reader."""
+        request = self._http.build_request("POST", "/v1/chat/completions", json=body)
+        async with asyncio.timeout(FIRST_TOKEN_SECONDS):
+            answer = await self._http.send(request, stream=True)
+        try:
+            if answer.status_code != 200:
+                await answer.aread()
+                raise _refusal(answer, version)
+            lines, patience = answer.aiter_lines(), FIRST_TOKEN_SECONDS
+            while True:
+                async with asyncio.timeout(patience):
+                    line = await anext(lines, "data: [DONE]")
+                if line == "data: [DONE]":
+                    return
+                if line.startswith("data: "):
+                    patience = BETWEEN_TOKENS_SECONDS
+                    chunk = json.loads(line[6:])
+                    if "error" in chunk:
+                        raise EngineUnavailable(BROKEN_OFF)
+                    yield chunk
+        finally:
+            await answer.aclose()
+
+    def _body(self, version: VersionName, messages: Sequence[Message]) -> dict[str, Any]:
+        return {"model": str(version), "messages": list(messages)}
+
+
+@asynccontextmanager
+async def _said(version: VersionName) -> AsyncIterator[None]:
+    """Turns what the network does into our errors."""
+    try:
+        yield
+    except TimeoutError:
+        raise EngineUnavailable(f"The engine took too long to answer as {version}; ask again later.") from None
+    except UnicodeEncodeError:
+        raise BadInput("The text holds characters that are not valid Unicode; leave them out.") from None
+    except httpx.ConnectError as error:
+        raise EngineUnavailable("The engine is not there yet or no more; ask again in a minute.") from error
+    except (httpx.HTTPError, json.JSONDecodeError) as error:
+        raise EngineUnavailable(BROKEN_OFF) from error
+
+
+def _refusal(answer: httpx.Response, version: VersionName) -> ParlanceError:
+    """The error for an answer that is not 200."""
+    try:
+        message = str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = ""
+    if answer.status_code == 404:
+        return NotFound(f"There is no version {version} here whose files are as they were made; choose another one.")
+    if answer.status_code == 400 and "could not be loaded" in message:
+        return Refused(f"This engine cannot load {version}; it was made for another base model or a larger rank.")
+    if answer.status_code == 400 and ("context length" in message or "max_tokens" in message):
+        return BadInput("The conversation is too long for this model; begin anew or say it in fewer words.")
+    if answer.status_code == 400:
+        return BadInput("The engine cannot take this conversation; begin anew.")
+    if answer.status_code == 401:
+        return EngineUnavailable("The engine here belongs to another installation; stop that one first.")
+    return EngineUnavailable("The engine could not answer; ask again in a minute.")

@@ -1,0 +1,285 @@
+"""Keeps one engine running for a data folder: started, watched, restarted with back-off, stopped with all its children.
+
+Promises that `start` returns at once, that `status` always says in a sentence how things stand, and that nothing of
+the engine outlives its owner. Knows how an engine is started only through `serving.engine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from config.catalogue import find_model
+from config.errors import BadInput, EngineUnavailable, ParlanceError, Refused
+from config.hardware import plan, probe
+from config.names import untuned
+from config.settings import Settings
+from serving.adapters import adapters_here, ensure_untuned
+from serving.client import EngineClient
+from serving.engine import launch, rotate
+from serving.leashed import Leashed, leashed
+from serving.ownership import EngineRecord, Ownership, State, live_record
+from store.crypto import Cipher
+
+HEALTH_EVERY, UNWELL_SECONDS = 2.0, 30.0
+LONGEST_BACK_OFF = 60.0
+STEADY_SECONDS = 60.0
+"""An engine that was ready for so long starts the back-off anew when it ends."""
+FAILURES_TO_TELL = 3
+FIRST_GUESS_SECONDS = 75.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """How the engine is, in a word and in a sentence; `seconds_left` until it is ready, None where nobody knows."""
+
+    state: State
+    sentence: str
+    seconds_left: float | None
+
+
+class EngineSupervisor:
+    """The engine of the home in `settings`. Raises BadInput where the base model of the settings is unknown."""
+
+    def __init__(self, settings: Settings, cipher: Cipher) -> None:
+        self.paths = settings.paths
+        self.model = find_model(settings.base_model)
+        self.untuned = untuned(self.model.name)
+        count, rank = adapters_here(self.paths)
+        self.plan = plan(probe(self.paths.home), self.model, assistants=max(1, count), rank=max(16, rank))
+        self._key = SecretStr(cipher.derive("engine"))
+        self.client = EngineClient(self.paths.engine_socket, self._key, self.plan.context)
+        self.log_file = self.paths.logs / "engine.log"
+        self.ownership = Ownership(self.paths)
+        self._state: State = "off"
+        self._why = "The engine is not running."
+        self._since = 0.0
+        self._engine: Leashed | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """Process and group number of the engine's leash; None while none runs."""
+        return self._engine.pid if self._engine is not None and self._engine.returncode is None else None
+
+    @property
+    def status(self) -> EngineStatus:
+        """How things stand now."""
+        if self.pid is not None and self._state != "ready":
+            return self.expected(self._state, self._why, time.monotonic() - self._since)
+        return EngineStatus(self._state, self._why, 0.0 if self._state == "ready" else None)
+
+    def expected(self, state: State, sentence: str, elapsed: float) -> EngineStatus:
+        """`sentence` with the time that is left of a start that began `elapsed` seconds ago, by the last one's."""
+        left = max(1.0, self._usual_seconds() - elapsed)
+        shown = max(5, 5 * round(left / 5))  # in steps, so that what is shown does not flicker
+        return EngineStatus(state, f"{sentence.rstrip('.')}; it takes about {shown} more seconds.", left)
+
+    def start(self) -> None:
+        """Begin; returns at once. A second call does nothing."""
+        if self._task is None:
+            self._say("warming", "The engine is warming up.")
+            self._task = asyncio.create_task(self._keep_running())
+
+    async def stop(self) -> None:
+        """End the engine and all its processes, and let the home go."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        self._say("off", "The engine is not running.")
+        self.ownership.release()
+        await self.client.close()
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Until the engine answers, for `timeout` seconds at most. Raises EngineUnavailable where it does not."""
+        try:
+            async with asyncio.timeout(timeout):
+                while self._state != "ready":
+                    if self._state in ("off", "failed"):
+                        raise EngineUnavailable(self._why)
+                    await self._changed.wait()
+        except TimeoutError:
+            raise EngineUnavailable(self.status.sentence) from None
+
+    async def _keep_running(self) -> None:
+        try:
+            await self._own()
+            failures = 0
+            while True:
+                ready_for = await self._one_life()
+                failures = 1 if ready_for > STEADY_SECONDS else failures + 1
+                pause = min(LONGEST_BACK_OFF, 2.0 ** (failures - 1))
+                log.warning("the engine ended; see %s", self.log_file)
+                if failures >= FAILURES_TO_TELL:
+                    why = f"The engine failed {failures} times in a row; the end of {self.log_file} says why"
+                    self._say("failed", f"{why}, and it is tried again in {pause:.0f} seconds.")
+                else:
+                    self._say("restarting", "The engine ended unexpectedly and is being started again.")
+                await asyncio.sleep(pause)
+        except ParlanceError as error:  # trying again would not help
+            log.exception("the engine cannot be run")
+            self._say("failed", str(error))
+        except Exception:
+            log.exception("the engine's supervisor broke")
+            self._say("failed", "The engine cannot be run because of an error in Parlance itself; the log says more.")
+
+    async def _own(self) -> None:
+        """Until this process owns the home's engine and nothing of a former one runs."""
+        while not self.ownership.acquire():
+            self._say("warming", "Another Parlance command is using the engine of this data folder; waiting for it.")
+            await asyncio.sleep(HEALTH_EVERY)
+        if await asyncio.to_thread(self.ownership.end_leftovers):
+            log.warning("ended an engine that a former Parlance had left running")
+        self._say("warming", "The engine is warming up.")
+
+    async def _one_life(self) -> float:
+        """Start an engine and stay with it until it has ended; for how many seconds it was ready."""
+        self._since = time.monotonic()
+        self._engine = engine = await launch(self.model, self.plan, self.paths, self._key.get_secret_value())
+        ended = asyncio.create_task(engine.wait())
+        try:
+            self._say(self._state if self._state != "failed" else "restarting", self._why_starting())
+            if not await self._becomes_ready(ended):
+                return 0.0
+            ready = time.monotonic()
+            self._remember_seconds(ready - self._since)
+            self._say("ready", "The engine is ready.")
+            await self._watch(ended)
+            return time.monotonic() - ready
+        finally:
+            await engine.end()
+            await ended
+            self._engine = None
+
+    def _why_starting(self) -> str:
+        return "The engine is warming up." if self._state == "warming" else "The engine is being started again."
+
+    async def _becomes_ready(self, ended: asyncio.Task[int]) -> bool:
+        """Until it answers as the untuned model; False where it ended first."""
+        made = asyncio.create_task(self._make_untuned())
+        try:
+            while not await self.client.healthy():
+                if ended.done():
+                    return False
+                if made.done():
+                    made.result()  # raises what stands in the way, long before the engine is up
+                await asyncio.wait({ended}, timeout=0.5)
+            await made
+        finally:
+            made.cancel()
+            await asyncio.gather(made, return_exceptions=True)
+        try:
+            await self.client.warm(self.untuned)
+        except EngineUnavailable:
+            return False
+        return True
+
+    async def _watch(self, ended: asyncio.Task[int]) -> None:
+        """Until the engine has ended, or has not been well for too long."""
+        well = time.monotonic()
+        while not ended.done() and time.monotonic() - well < UNWELL_SECONDS:
+            await asyncio.wait({ended}, timeout=HEALTH_EVERY)
+            if await self.client.healthy():
+                well = time.monotonic()
+            rotate(self.log_file)
+
+    async def _make_untuned(self) -> None:
+        """The zero adapter; made in another process, since that loads torch."""
+        if not self.paths.adapter(self.untuned).exists():
+            command = [sys.executable, "-m", "serving.adapters", str(self.paths.home), self.model.location]
+            with self.log_file.open("ab") as output:
+                maker = await leashed(command, output=output, grace=1.0)
+            try:
+                if await maker.wait() != 0:
+                    raise BadInput(f"The untuned model could not be prepared; the end of {self.log_file} says why.")
+            finally:
+                await maker.end()
+        await asyncio.to_thread(ensure_untuned, self.paths, self.model)
+
+    def _usual_seconds(self) -> float:
+        try:
+            return float(json.loads((self.paths.run / "engine-start.json").read_text())[self.model.name])
+        except (OSError, ValueError, KeyError, TypeError):
+            return FIRST_GUESS_SECONDS
+
+    def _remember_seconds(self, seconds: float) -> None:
+        (self.paths.run / "engine-start.json").write_text(json.dumps({self.model.name: round(seconds, 1)}))
+
+    def _say(self, state: State, sentence: str) -> None:
+        self._state, self._why = state, sentence
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if self.ownership.held:
+            self.ownership.write(self._record())
+
+    def _record(self) -> EngineRecord:
+        import os
+
+        return EngineRecord(
+            owner=os.getpid(),
+            socket=str(self.paths.engine_socket),
+            pid=self.pid or 0,
+            started=time.time() - (time.monotonic() - self._since),
+            model=self.model.name,
+            context=self.plan.context,
+            state=self._state,
+            sentence=self._why,
+        )
+
+
+@asynccontextmanager
+async def engine_lease(
+    settings: Settings, cipher: Cipher, say: Callable[[str], None] = lambda sentence: None
+) -> AsyncIterator[EngineClient]:
+    """A client of a ready engine: of the one that another process keeps on this home, else of one of our own, which
+    is stopped at the end. `say` is told how far it is, a sentence at a time.
+
+    Raises EngineUnavailable where it cannot be had, Refused where another base model is being served here.
+    """
+    supervisor = EngineSupervisor(settings, cipher)
+    told = ""
+    try:
+        while True:
+            status = await _status_of_home(supervisor)
+            if status.state == "ready":
+                break
+            if status.state == "failed":
+                raise EngineUnavailable(status.sentence)
+            if status.sentence != told:
+                say(status.sentence)
+                told = status.sentence
+            await asyncio.sleep(0.5)
+        yield supervisor.client
+    finally:
+        await supervisor.stop()
+
+
+async def _status_of_home(supervisor: EngineSupervisor) -> EngineStatus:
+    """How the engine of this home is, whoever owns it; where nobody does, `supervisor` becomes its owner."""
+    if supervisor.ownership.acquire():
+        supervisor.start()
+        return supervisor.status
+    record = live_record(supervisor.paths)
+    if record is None:
+        return EngineStatus("warming", "The engine is warming up.", None)
+    if record.model != supervisor.model.name:
+        raise Refused(f"Parlance is serving {record.model} here; stop it before using another base model.")
+    if record.state == "ready":
+        well = await supervisor.client.healthy()
+        return EngineStatus("ready" if well else "restarting", "The engine is being started again.", None)
+    if record.state == "failed" or record.pid == 0:
+        return EngineStatus(record.state, record.sentence, None)
+    return supervisor.expected(record.state, record.sentence, time.time() - record.started)
