@@ -1,0 +1,195 @@
+"""Curation: from stored messages to training examples, each step counted in the funnel.
+
+messages → conversations → those that the speaker answers → private details replaced → examples → near-duplicates
+removed → split by time. Everything is a stream; memory does not grow with the log, save for 16 bytes an example and the
+lineage of what is learnt. Knows neither tokens nor models; the system prompt is not in the files.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter as Tally
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from config.errors import BadInput
+from store.database import Database
+from store.tables import Source, SourceAuthor, SourceMessage
+from tuning.conversations import ChatMessage, Conversation, ConversationBuilder
+from tuning.draft import Draft
+from tuning.duplicates import BATCH, NearDuplicates, taught
+from tuning.examples import Example, examples_of
+from tuning.funnel import Counter, Step
+from tuning.held_out import FEWEST_HELD_OUT, hold_out
+from tuning.redaction import find_private, redact, replace_spans
+
+MIN_EXAMPLES = 40
+"""16 of them are the fewest that measure a version (tuning/held_out.py); from under 24 no voice is learnt."""
+ROWS_AT_ONCE = 1000
+SORTING = "sorting messages into conversations"
+
+Say = Callable[[str, int, int], None]
+"""say(step, done, total): both figures in one unit, bytes where a file is read, else messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """What came of it. `people`: who speaks in the answered conversations, the speaker too. `redacted`: details
+    replaced, by kind. `lineage`: source → ascending rows of the messages learnt from; empty when only measured."""
+
+    conversations: int
+    examples: int
+    train: int
+    held_out: int
+    people: int
+    funnel: tuple[Step, ...]
+    redacted: dict[str, int] = field(default_factory=dict)
+    lineage: dict[int, list[int]] = field(default_factory=dict)
+
+
+async def curate(database: Database, assistant_id: int, folder: Path, say: Say) -> Curated:
+    """Write `train.jsonl` and `held_out.jsonl` into `folder`, a line {"messages", "learn_from", "at"} each.
+
+    Raises BadInput where there is too little to learn and to measure; neither file is written then.
+    """
+    with Draft(folder) as draft:
+        run = _Run(draft)
+        async with database.session() as session:
+            await run.gather(session, assistant_id, say)
+        curated = run.result()
+        require_enough(curated)
+        return replace(curated, lineage=draft.split(run.held_out()))
+
+
+async def measure(session: AsyncSession, assistant_id: int, say: Say = lambda step, done, total: None) -> Curated:
+    """The same counts without writing any text, as this session sees the store."""
+    run = _Run(None)
+    await run.gather(session, assistant_id, say)
+    return run.result()
+
+
+def require_enough(curated: Curated) -> None:
+    """Raises BadInput where there is too little to learn and to measure."""
+    if curated.examples < MIN_EXAMPLES or not curated.train or curated.held_out < FEWEST_HELD_OUT:
+        raise BadInput(
+            f"There are only {curated.examples} examples of the speaker answering somebody, and it takes "
+            f"{MIN_EXAMPLES} to learn and to measure; give a longer export, or choose a speaker who answers more."
+        )
+
+
+class _Run:
+    """One pass over an assistant's sources. Keeps, of every example, its conversation and when that began."""
+
+    def __init__(self, draft: Draft | None) -> None:
+        self._draft = draft
+        self._conversations = Counter("conversations")
+        self._answered = Counter("answered by the speaker")
+        self._private = Counter("private details replaced")
+        self._cut = Counter("examples")
+        self._new = Counter("near-duplicates removed")
+        self._redacted: Tally[str] = Tally()
+        self._people: set[int] = set()
+        self._duplicates = NearDuplicates()
+        self._waiting: list[tuple[Example, int, int, int]] = []
+        self._number = array("q")
+        self._began = array("q")
+
+    async def gather(self, session: AsyncSession, assistant_id: int, say: Say) -> None:
+        """Read every source that has a speaker."""
+        chosen = select(Source).where(Source.assistant_id == assistant_id, Source.speaker.is_not(None))
+        sources = (await session.scalars(chosen.order_by(Source.id))).all()
+        stored = select(func.count()).select_from(SourceMessage)
+        total = await session.scalar(stored.where(SourceMessage.source_id.in_([source.id for source in sources]))) or 0
+        for source in sources:
+            authors = (await session.scalars(select(SourceAuthor).where(SourceAuthor.source_id == source.id))).all()
+            speaker = next((row.id for row in authors if row.external_id == source.speaker), 0)
+            names = {row.id: redact(row.name) for row in authors}
+            builder = ConversationBuilder()
+            async for chunk in _stored(session, source.id, names):
+                self._take(self._sorted(chunk, builder), speaker, source.id)
+                say(SORTING, self._conversations.came_in, total)
+            self._take(self._conversations.out_of(builder.finish()), speaker, source.id)
+        self._drop_duplicates()
+
+    def result(self) -> Curated:
+        held = int(self.held_out().sum())
+        total = len(self._number)
+        steps = (self._conversations, self._answered, self._private, self._cut, self._new)
+        return Curated(
+            conversations=self._conversations.went_out,
+            examples=total,
+            train=total - held,
+            held_out=held,
+            people=len(self._people),
+            funnel=(
+                *(counter.step() for counter in steps),
+                Step("for learning", total, total - held),
+                Step("for measuring", total, held),
+            ),
+            redacted=dict(self._redacted),
+        )
+
+    def held_out(self) -> npt.NDArray[np.bool_]:
+        """For each example, in the order of the draft, whether it is held out."""
+        return hold_out(np.array(self._number, np.int64), np.array(self._began, np.int64))
+
+    def _sorted(self, chunk: Iterable[ChatMessage], builder: ConversationBuilder) -> Iterator[Conversation]:
+        for message in self._conversations.into(chunk):
+            yield from self._conversations.out_of(builder.take(message))
+
+    def _take(self, conversations: Iterable[Conversation], speaker: int, source_id: int) -> None:
+        for conversation in self._answered.into(conversations):
+            messages = conversation.messages
+            if all(message.author_id != speaker for message in messages):
+                continue
+            examples = examples_of([self._without_private(message) for message in messages], speaker)
+            if not examples:
+                continue
+            self._answered.went_out += 1
+            self._private.came_in += len(messages)
+            self._private.went_out += len(messages)
+            self._cut.came_in += 1
+            self._people.update(message.author_id for message in messages)
+            for example in self._cut.out_of(examples):
+                self._waiting.append((example, source_id, self._answered.went_out, conversation.began_at))
+            if len(self._waiting) >= BATCH:
+                self._drop_duplicates()
+
+    def _drop_duplicates(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        new = self._duplicates.are_new([taught(example) for example, *_ in waiting])
+        kept = (one for one, is_new in zip(self._new.into(waiting), new, strict=True) if is_new)
+        for example, source_id, number, began_at in self._new.out_of(kept):
+            self._number.append(number)
+            self._began.append(began_at)
+            if self._draft is not None:
+                self._draft.add(example, source_id)
+
+    def _without_private(self, message: ChatMessage) -> ChatMessage:
+        spans = find_private(message.text)
+        if not spans:
+            return message
+        self._redacted.update(kind for _, _, kind in spans)
+        return replace(message, text=replace_spans(message.text, spans))
+
+
+async def _stored(session: AsyncSession, source_id: int, names: dict[int, str]) -> AsyncIterator[Sequence[ChatMessage]]:
+    """A source's messages in time order, in chunks."""
+    table = SourceMessage
+    rows = await session.stream(
+        select(table.id, table.external_id, table.author_id, table.sent_at, table.reply_to, table.forwarded, table.text)
+        .where(table.source_id == source_id)
+        .order_by(table.sent_at, table.id),
+        execution_options={"yield_per": ROWS_AT_ONCE},
+    )
+    async for chunk in rows.partitions():
+        yield [
+            ChatMessage(number, external, author, names[author], sent_at, reply_to, forwarded, text)
+            for number, external, author, sent_at, reply_to, forwarded, text in chunk
+        ]

@@ -1,0 +1,80 @@
+"""From a conversation to what a model learns from: chat messages from the speaker's view.
+
+The speaker is the assistant, everybody else the user. Forwarded messages of the speaker are not the speaker's words
+and are left out. Every answer is learnt exactly once, however a long conversation is cut. The system prompt is no
+part of it: whoever renders adds it. Knows no files and no tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.speaker import spoken_by
+from tuning.conversations import ChatMessage
+
+WINDOW_TURNS = 12
+CONTEXT_TURNS = 4
+"""Turns of a window that were learnt in the window before and are there to be understood by; even, so that a window
+begins with the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """`messages`: {"role", "content"}, user first, assistant last. Assistant turns from index `learn_from` on are
+    learnt. `at`: Unix seconds of the last message; `message_ids`: rows in the store that it is made of."""
+
+    messages: tuple[dict[str, str], ...]
+    learn_from: int
+    at: int
+    message_ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Turn:
+    role: str
+    texts: list[str]
+    ids: list[int]
+    at: int
+
+
+def examples_of(messages: Sequence[ChatMessage], speaker: int) -> list[Example]:
+    """The examples in one conversation, `speaker` an author's row; none where the speaker answers nobody."""
+    others = {message.author_id for message in messages if message.author_id != speaker}
+    turns: list[_Turn] = []
+    for message in messages:
+        spoken = message.author_id == speaker
+        if spoken and (message.forwarded or not turns):
+            continue
+        role = "assistant" if spoken else "user"
+        named = len(others) > 1 and not spoken
+        text = spoken_by(message.author, message.text) if named else message.text
+        if turns and turns[-1].role == role:
+            turns[-1].texts.append(text)
+            turns[-1].ids.append(message.id)
+            turns[-1].at = message.sent_at
+        else:
+            turns.append(_Turn(role, [text], [message.id], message.sent_at))
+    if turns and turns[-1].role == "user":
+        turns.pop()
+    return [_window(turns, start) for start in _starts(len(turns))]
+
+
+def _starts(turns: int) -> list[int]:
+    if not turns:
+        return []
+    starts, end = [0], WINDOW_TURNS
+    while end < turns:
+        starts.append(end - CONTEXT_TURNS)
+        end = starts[-1] + WINDOW_TURNS
+    return starts
+
+
+def _window(turns: list[_Turn], start: int) -> Example:
+    window = turns[start : start + WINDOW_TURNS]
+    return Example(
+        messages=tuple({"role": turn.role, "content": "\n".join(turn.texts)} for turn in window),
+        learn_from=CONTEXT_TURNS if start else 0,
+        at=window[-1].at,
+        message_ids=tuple(number for turn in window for number in turn.ids),
+    )

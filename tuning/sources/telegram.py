@@ -1,0 +1,342 @@
+"""Telegram Desktop's `result.json`: one chat, or a whole account. Read as a stream; memory does not grow with the file.
+
+Promises every message that has text, in the file's order, its text unchanged, and one clear sentence for a file that
+is not such an export. Service messages, unsupported ones and those without text are counted and left out. Text that
+is not valid Unicode is refused with the message's id, because the parser would replace it in silence.
+Knows nothing of databases, nor of what becomes of the messages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ijson
+
+from config.errors import BadInput
+
+CHUNK_BYTES = 1 << 16
+LONGEST_TEXT = 16_384
+"""Characters. Telegram's own limit is 4,096; four times that cannot be a chat message."""
+LONGEST_UNQUOTED = 16 << 20
+"""Bytes without a quotation mark: beyond it, this is no JSON of short texts, and would only fill the memory."""
+LONGEST_AUTHOR = 100
+GREATEST_ID = 1 << 63
+LAST_SECOND = 1 << 36
+"""Unix seconds, about the year 4100: a later date is a mistake in the file."""
+DELETED = "Deleted account"
+
+_MESSAGES = {"/messages", "/chats/list/item/messages", "/left_chats/list/item/messages"}
+_CHATS = {"", "/chats/list/item", "/left_chats/list/item"}
+_ACCOUNT = {"/chats/list", "/left_chats/list"}
+_HEADER = {"id", "name", "type"}
+_WANTED = {
+    "id", "type", "date", "date_unixtime", "from", "from_id", "reply_to_message_id", "reply_to_peer_id", "text",
+    "forwarded_from", "forwarded_from_id",
+}  # fmt: skip
+_OPENING = {"start_map", "start_array"}
+_CLOSING = {"end_map", "end_array"}
+_BROKEN_MARK = "\ufdd0"
+"""Stands for a lone surrogate between the byte stream and the message it is found in: a code point that no text has."""
+_BROKEN_BYTES = _BROKEN_MARK.encode()
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\xed[\xa0-\xbf][\x80-\xbf])"
+    rb"|\\.",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChat:
+    """The head of one chat. `id` as text; comes again with its title if the file names it only after its messages."""
+
+    id: str
+    title: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMessage:
+    """One message with text. `sent_at` in Unix seconds; `reply_to` an external id of the same chat, or None."""
+
+    external_id: str
+    author_id: str
+    author: str
+    sent_at: int
+    reply_to: str | None
+    forwarded: bool
+    text: str
+
+
+class TelegramExport:
+    """One export file. Iterate once: a SourceChat, then its SourceMessages, then the next chat.
+
+    While iterating, `position` and `size` are bytes, and `account` tells whether this is a whole account; afterwards
+    `entries` counts per chat id what stands in it, kept or not, and `digest` is the SHA-256 of the file, in hex.
+    Raises BadInput, on opening for a missing, empty or unreadable file, else while iterating.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.size = _size(file)
+        self.position = 0
+        self.entries: dict[str, int] = {}
+        self.account = False
+        self._hash = hashlib.sha256()
+        self._broken = False
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def __iter__(self) -> Iterator[SourceChat | SourceMessage]:
+        stack: list[str] = []
+        path, key, found, count = "", "", False, 0
+        header: dict[str, Any] = {}
+        told: SourceChat | None = None
+        message = _Message(self.file)
+        for kind, value in self._events():
+            if message.depth:
+                message.take(kind, value)
+                if not message.depth:
+                    count += 1
+                    kept = message.finish(self._broken)
+                    if kept is not None:
+                        yield kept
+            elif kind == "map_key":
+                key = value
+            elif kind in _OPENING:
+                if not stack and kind != "start_map":
+                    raise self._no_export()
+                if path in _MESSAGES:
+                    if kind != "start_map":
+                        raise self._no_export()
+                    message.begin()
+                    continue
+                stack.append(path)
+                path = f"{path}/{key}" if len(stack) > 1 else ""
+                if kind == "start_array":
+                    key = "item"
+                elif path in _CHATS:
+                    header, told = {}, None
+                if path in _MESSAGES and kind == "start_array":
+                    found, count = True, 0
+                    told = self._chat(header)
+                    yield told
+                self.account |= path in _ACCOUNT
+            elif kind in _CLOSING:
+                if path in _MESSAGES and told is not None:
+                    self.entries[told.id] = count
+                if path in _CHATS and told is not None and told != (full := self._chat(header)):
+                    yield full
+                path = stack.pop()
+                key = "item"
+            elif path in _CHATS and key in _HEADER:
+                header[key] = value
+            elif path in _MESSAGES or not stack:
+                raise self._no_export()
+        if not found and not self.account:
+            raise self._no_export()
+
+    def _events(self) -> Iterator[tuple[str, Any]]:
+        events = ijson.sendable_list()
+        parser = ijson.get_backend("yajl2_c").basic_parse_coro(events)
+        ended = False
+        try:
+            for chunk in self._chunks():
+                parser.send(chunk)
+                yield from events
+                del events[:]
+            ended = True
+            parser.close()
+        except UnicodeDecodeError:
+            raise BadInput(
+                f"{self.file.name} is not text in UTF-8; export the chat again as “Machine-readable JSON”."
+            ) from None
+        except ijson.JSONError:
+            if ended:
+                raise BadInput(
+                    f"{self.file.name} ends in the middle, so the export or its copy was cut off; export it again."
+                ) from None
+            raise BadInput(
+                f"{self.file.name} is not JSON (it breaks off its form near byte {self.position:,}); in "
+                "Telegram Desktop choose “Machine-readable JSON” when you export the chat."
+            ) from None
+        yield from events
+
+    def _chunks(self) -> Iterator[bytes]:
+        """The file's bytes in pieces that never end inside an escape or a surrogate pair: each ends with a quote."""
+        rest = b""
+        with self.file.open("rb") as stream:
+            while data := stream.read(CHUNK_BYTES):
+                self._hash.update(data)
+                if self.position == 0:
+                    data = data.removeprefix(b"\xef\xbb\xbf")
+                self.position = stream.tell()
+                cut = data.rfind(b'"') + 1
+                if not cut:
+                    rest += data
+                    if len(rest) > LONGEST_UNQUOTED:
+                        raise self._no_export()
+                    continue
+                yield self._marked(rest + data[:cut])
+                rest = data[cut:]
+        if rest:
+            yield self._marked(rest)
+
+    def _marked(self, data: bytes) -> bytes:
+        """With lone surrogates, escaped or raw, replaced by a mark that `_Message` finds again."""
+        if _SURROGATE.search(data) is None:
+            return data
+        marked, _ = _ESCAPE.subn(lambda found: _BROKEN_BYTES if found.group(1) else found.group(), data)
+        self._broken = self._broken or marked != data
+        return marked
+
+    def _chat(self, header: dict[str, Any]) -> SourceChat:
+        if type(header.get("id")) is not int:
+            raise self._no_export()
+        kind = str(header.get("type") or "chat")
+        title = header.get("name")
+        if not isinstance(title, str) or not title.strip():
+            title = "Saved messages" if kind == "saved_messages" else DELETED
+        return SourceChat(str(header["id"]), title.replace(_BROKEN_MARK, "�"), kind)
+
+    def _no_export(self) -> BadInput:
+        return BadInput(
+            f"{self.file.name} is not a Telegram export; in Telegram Desktop use “Export chat history”, format "
+            "“Machine-readable JSON”, and give the file result.json."
+        )
+
+
+class _Message:
+    """Collects one message from parser events. `depth` 0 means that none is open."""
+
+    __slots__ = ("_depth_key", "_entities", "_fields", "_file", "_inner", "_key", "_mixed", "_poll", "depth")
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.depth = 0
+        self._fields: dict[str, Any] = {}
+        self._entities: list[str] = []
+        self._mixed: list[str] = []
+        self._poll: list[str] = []
+        self._key = self._inner = ""
+
+    def begin(self) -> None:
+        self.depth = 1
+        self._fields = {}
+        if self._entities or self._mixed or self._poll:
+            self._entities, self._mixed, self._poll = [], [], []
+
+    def take(self, kind: str, value: Any) -> None:
+        """One event inside the message."""
+        depth = self.depth
+        if kind == "map_key":
+            self._inner = value
+            if depth == 1:
+                self._key = value
+        elif kind == "string":
+            if depth == 1:
+                if self._key in _WANTED:
+                    self._fields[self._key] = value
+            elif self._key == "text_entities":
+                if depth == 3 and self._inner == "text":
+                    self._entities.append(value)
+            elif self._key == "text":
+                if depth == 2 or (depth == 3 and self._inner == "text"):
+                    self._mixed.append(value)
+            elif self._key == "poll" and (
+                (depth == 2 and self._inner == "question") or (depth == 4 and self._inner == "text")
+            ):
+                self._poll.append(value if depth == 2 else f"- {value}")
+        elif kind in _OPENING:
+            self.depth = depth + 1
+        elif kind in _CLOSING:
+            self.depth = depth - 1
+        elif depth == 1 and self._key in _WANTED:
+            self._fields[self._key] = value
+
+    def finish(self, broken: bool) -> SourceMessage | None:
+        """The message, or None for one that has no text or was not said by anybody. Raises BadInput."""
+        fields = self._fields
+        number = fields.get("id")
+        if type(number) is not int or abs(number) >= GREATEST_ID or "type" not in fields:
+            raise BadInput(
+                f"{self._file.name} is not a Telegram export: one of its messages has no id or no type; in Telegram "
+                "Desktop choose “Machine-readable JSON” when you export the chat."
+            )
+        if fields["type"] != "message":
+            return None
+        text = fields.get("text")
+        text = "".join(self._entities) or (text if isinstance(text, str) else "".join(self._mixed))
+        if not text or text.isspace():
+            text = "\n".join(self._poll)
+            if not text or text.isspace():
+                return None
+        if len(text) > LONGEST_TEXT:
+            raise BadInput(
+                f"Message {number} in {self._file.name} has {len(text):,} characters, and no Telegram message has more "
+                "than 4,096; export the chat again, or take this message out."
+            )
+        author_id, author = self._author(fields)
+        if broken and (_BROKEN_MARK in text or _BROKEN_MARK in author or _BROKEN_MARK in author_id):
+            raise BadInput(
+                f"Message {number} in {self._file.name} holds half of a character (a lone surrogate); export the chat "
+                "again, or take this message out."
+            )
+        reply = fields.get("reply_to_message_id")
+        return SourceMessage(
+            external_id=str(number),
+            author_id=author_id,
+            author=author,
+            sent_at=self._sent_at(fields),
+            reply_to=str(reply) if type(reply) is int and "reply_to_peer_id" not in fields else None,
+            forwarded="forwarded_from" in fields or "forwarded_from_id" in fields,
+            text=text,
+        )
+
+    @staticmethod
+    def _author(fields: dict[str, Any]) -> tuple[str, str]:
+        name, number = fields.get("from"), fields.get("from_id")
+        if not isinstance(name, str) or not name.strip():
+            name = DELETED
+        if type(number) is int:  # as exports before 2021 have it
+            number = f"user{number}"
+        if not isinstance(number, str) or not number:
+            number = f"name:{name}"
+        return number[:LONGEST_AUTHOR], name
+
+    def _sent_at(self, fields: dict[str, Any]) -> int:
+        """Seconds since 1970. Old exports have the local time alone; it is taken for UTC, as order is what matters."""
+        try:
+            given = fields.get("date_unixtime")
+            if given is None:
+                given = datetime.fromisoformat(fields["date"]).replace(tzinfo=UTC).timestamp()
+            seconds = int(given)
+            if 0 <= seconds < LAST_SECOND:
+                return seconds
+        except (KeyError, TypeError, ValueError, OverflowError):
+            pass
+        raise BadInput(f"Message {fields['id']} in {self._file.name} has no date that can be read; export it again.")
+
+
+def _size(file: Path) -> int:
+    if not file.exists():
+        raise BadInput(f"There is no file {file}; check the path.")
+    if not file.is_file():
+        raise BadInput(f"{file} is a folder; give the file result.json that is in it.")
+    try:
+        with file.open("rb"):
+            size = file.stat().st_size
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
+    if size == 0:
+        raise BadInput(f"{file.name} is empty; export the chat again.")
+    return size
