@@ -226,7 +226,6 @@ class EngineSupervisor:
             self.ownership.write(self._record())
 
     def _record(self) -> EngineRecord:
-        import os
 
         return EngineRecord(
             owner=os.getpid(),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from config.paths import Paths
 from config.settings import Settings, load_settings
+from serving.client import EngineClient
+from serving.supervisor import EngineSupervisor
+from store.crypto import Cipher, load_cipher
 from store.database import Database, open_database
 
 
@@ -31,3 +36,32 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     opened = await open_database(settings)
     yield opened
     await opened.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEngine:
+    """A real engine on a home of its own. A test that ends it waits with `supervisor.wait_ready` until it is back."""
+
+    settings: Settings
+    paths: Paths
+    cipher: Cipher
+    supervisor: EngineSupervisor
+    client: EngineClient
+
+
+@pytest.fixture(scope="session")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningEngine]:
+    """One vLLM for the whole run; about a minute until it answers."""
+    home = tmp_path_factory.mktemp("engine") / "home"
+    with pytest.MonkeyPatch.context() as patch:  # the fixture that moves the home works for one test only
+        patch.setenv("PARLANCE_HOME", str(home))
+        settings = load_settings(home=home, base_model="demo")
+    settings.paths.ensure()
+    cipher = load_cipher(settings.paths.key_file, None)
+    supervisor = EngineSupervisor(settings, cipher)
+    supervisor.start()
+    try:
+        await supervisor.wait_ready(timeout=600)
+        yield RunningEngine(settings, settings.paths, cipher, supervisor, supervisor.client)
+    finally:
+        await supervisor.stop()
