@@ -1,0 +1,106 @@
+"""`python -m tuning.training FOLDER`: train what FOLDER/run.json says, and report through the folder's files.
+
+Exit codes: 0 done, 1 failed with one sentence in error.txt, 3 stopped by SIGTERM with the checkpoint kept. Started
+again after whatever end, it goes on from its last checkpoint; a finished run ends at once. When the process that
+started it is gone, it stops as if asked to: whoever starts next begins where it stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from config.errors import JobFailed, ParlanceError
+from tuning.training.run import CANCELLED, DONE, FAILED, Progress, RunFolder, write_whole
+
+PATIENCE = 1.2
+"""Seconds after SIGTERM until the process ends even from the midst of a pass through a large model."""
+
+
+class Stop:
+    """Whether to stop: SIGTERM came, or the process that started this one is gone."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder, self._asked, self._parent = folder, False, os.getppid()
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def __call__(self) -> bool:
+        return self._asked or os.getppid() != self._parent
+
+    def _ask(self, _: int, __: FrameType | None) -> None:
+        if not self._asked:
+            self._asked = True
+            last = threading.Timer(PATIENCE, self._end)
+            last.daemon = True
+            last.start()
+
+    def _end(self) -> None:
+        say_state(self._folder, "cancelled")
+        os._exit(CANCELLED)
+
+
+def say_state(folder: RunFolder, state: str) -> None:
+    """Change the state in progress.json and leave the rest of it."""
+    progress = folder.read_progress() or Progress()
+    folder.write_progress(progress.model_copy(update={"state": state, "seconds_left": None}))
+
+
+def train(folder: RunFolder, stop: Stop) -> int:
+    """Run to an exit code. Raises ParlanceError with the sentence for error.txt."""
+    run = folder.read_settings()
+    import torch  # seconds; SIGTERM is already heard
+
+    from tuning.training.loop import Cancelled, Training
+
+    try:
+        Training(folder, run, stop).go()
+    except Cancelled:
+        return CANCELLED
+    except torch.cuda.OutOfMemoryError as error:
+        raise JobFailed(
+            "The GPU's memory was too small for this tuning; choose a smaller base model or shorter conversations."
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise JobFailed(
+                "This machine's memory was too small for this tuning; close other programs or choose a smaller model."
+            ) from error
+        raise
+    return DONE
+
+
+def main() -> int:
+    """Train in the folder named on the command line; the exit code."""
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        print("usage: python -m tuning.training FOLDER", file=sys.stderr)  # noqa: T201
+        return 2
+    folder = RunFolder(Path(sys.argv[1]).absolute())
+    stop = Stop(folder)
+    with folder.lock.open("w") as lock:
+        # Another process may still be stopping in this folder; two would overwrite each other's files.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.result.exists():
+            return DONE
+        folder.error.unlink(missing_ok=True)
+        try:
+            code = train(folder, stop)
+        except Exception as error:
+            traceback.print_exc()
+            known = isinstance(error, ParlanceError)
+            sentence = str(error) if known else "The tuning failed unexpectedly; start it again, and see its log."
+            write_whole(folder.error, f"{sentence}\n".encode())
+            say_state(folder, "failed")
+            return FAILED
+        if code == CANCELLED:
+            say_state(folder, "cancelled")
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""From conversations to batches: rows of like length together, within a budget of tokens, in an order set by the seed.
+
+Promises little padding, no work after a row's last learnt token, and the same plan for the same data and seed, so that
+a resumed run goes on exactly where it stopped. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from serving.prompt import ChatTokenizer, Message, with_system
+from tuning.training.run import read_lines
+
+LENGTH_JITTER = 0.15
+"""Rows are sorted by length times a random factor of up to 1 plus this, so that batches differ between epochs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One conversation as the decoder takes it: its token ids, and which of them are learnt (never the first)."""
+
+    ids: list[int]
+    learnt: list[int]
+    """Places in `ids`, rising."""
+
+    @property
+    def width(self) -> int:
+        """Tokens that have to be fed: all before the last learnt one."""
+        return self.learnt[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows side by side, padded on the right. `inputs` (rows, width); `places` and `targets` (learnt,)."""
+
+    inputs: torch.Tensor
+    places: torch.Tensor
+    """Flat indices into `inputs` of the tokens whose successor is learnt."""
+    targets: torch.Tensor
+    """The learnt tokens, in the same order: row after row."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(self.inputs.to(device), self.places.to(device), self.targets.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimizer step: which community rows, which replay rows, in which epoch (counted from 1)."""
+
+    epoch: int
+    rows: list[int]
+    replay: list[int]
+
+
+def read_rows(file: Path, tokenizer: ChatTokenizer, system_prompt: str, context: int) -> tuple[list[Row], int]:
+    """Rows of a .jsonl file, and how many had nothing to learn within `context` tokens. Raises BadInput."""
+    rows: list[Row] = []
+    left_out = 0
+    for line in read_lines(file):
+        messages = cast("list[Message]", line["messages"])
+        row = encode(messages, cast("int", line.get("learn_from", 0)), tokenizer, system_prompt, context)
+        if row is None:
+            left_out += 1
+        else:
+            rows.append(row)
+    return rows, left_out
+
+
+def encode(
+    messages: Sequence[Message], learn_from: int, tokenizer: ChatTokenizer, system_prompt: str, context: int
+) -> Row | None:
+    """One conversation within `context` tokens: its oldest turns go first, its system prompt never.
+
+    `learn_from` counts in `messages`, before the system prompt is added. None where nothing learnt fits.
+    """
+    kept = list(messages)
+    while True:
+        whole = with_system(system_prompt, kept)
+        rendered = tokenizer.render(whole, learn_from + len(whole) - len(kept))
+        own_system = bool(kept) and kept[0]["role"] == "system"
+        if len(rendered.ids) <= context or len(kept) <= 2 + own_system:
+            break
+        # Turns go in pairs, so that what is left begins with a person, as some templates demand.
+        kept = kept[:own_system] + kept[own_system + 2 :]
+        learn_from = max(0, learn_from - 2)
+    ids = rendered.ids[:context]
+    learnt = [place for place, marked in enumerate(rendered.learnt[:context]) if marked and place > 0]
+    return Row(ids, learnt) if learnt else None
+
+
+def collate(rows: Sequence[Row]) -> Batch:
+    """Rows side by side. Padding is token 0 and never looked at: it stands after everything that is learnt."""
+    width = max(row.width for row in rows)
+    inputs = torch.zeros((len(rows), width), dtype=torch.long)
+    places: list[int] = []
+    targets: list[int] = []
+    for number, row in enumerate(rows):
+        inputs[number, : row.width] = torch.tensor(row.ids[: row.width])
+        places.extend(number * width + place - 1 for place in row.learnt)
+        targets.extend(row.ids[place] for place in row.learnt)
+    return Batch(inputs, torch.tensor(places), torch.tensor(targets))
+
+
+def group(rows: Sequence[Row], budget: int, rng: random.Random | None = None) -> list[list[int]]:
+    """Indices of `rows` in groups of like length, each at most `budget` tokens with padding (one row may exceed it).
+
+    With `rng`, lengths are jittered and the groups shuffled; without, both stay in order of length.
+    """
+
+    def length(place: int) -> float:
+        return rows[place].width * (1 + LENGTH_JITTER * rng.random() if rng else 1)
+
+    keyed = sorted((length(place), place) for place in range(len(rows)))
+    groups: list[list[int]] = []
+    widest = 0
+    for _, place in keyed:
+        width = max(widest, rows[place].width)
+        if groups and (len(groups[-1]) + 1) * width <= budget:
+            groups[-1].append(place)
+            widest = width
+        else:
+            groups.append([place])
+            widest = rows[place].width
+    if rng:
+        rng.shuffle(groups)
+    return groups
+
+
+def plan_steps(
+    rows: Sequence[Row], replay: Sequence[Row], *, budget: int, epochs: int, share: float, seed: int
+) -> list[Step]:
+    """Every step of a run. Of each step's rows a `share` are replay rows, drawn in turn from shuffled passes."""
+    steps: list[Step] = []
+    passes = random.Random(f"replay {seed}")  # noqa: S311
+    waiting: list[int] = []
+    owed = 0.0
+    for epoch in range(1, epochs + 1):
+        order = random.Random(f"{seed} {epoch}")  # noqa: S311
+        for places in group(rows, budget, order):
+            owed += len(places) * share / (1 - share) if replay else 0.0
+            taken: list[int] = []
+            while owed >= 1:
+                if not waiting:
+                    waiting = passes.sample(range(len(replay)), len(replay))
+                taken.append(waiting.pop())
+                owed -= 1
+            steps.append(Step(epoch, places, taken))
+    return steps
+
+
+def digest(*parts: Sequence[Row]) -> str:
+    """SHA-256 over token ids and learnt places: the data as the model sees it."""
+    total = hashlib.sha256()
+    for rows in parts:
+        total.update(repr([(row.ids, row.learnt) for row in rows]).encode())
+    return total.hexdigest()

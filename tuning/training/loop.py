@@ -1,0 +1,296 @@
+"""The training loop: read, prepare, step, measure, keep the best, write. One `Training` owns the state of one run.
+
+Promises that a run killed at any moment and started again ends with the same adapter as one that was not, that the
+weights kept are the best on held-out conversations among those that have not forgotten general ones, and that it looks
+for a request to stop between any two passes through the model.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import random
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from config.errors import BadInput
+from serving.prompt import ChatTokenizer
+from tuning.training import checkpoint, lora
+from tuning.training.batches import Batch, Row, Step, collate, digest, group, plan_steps, read_rows
+from tuning.training.losses import Replay, mean_loss, summed_loss
+from tuning.training.parity import parity_rows
+from tuning.training.run import GENERAL_REPLAY, Progress, RunFolder, TrainingResult, TrainingRun, write_whole
+
+WARM_UP = 0.06
+LAST_RATE = 0.05
+CLIP = 1.0
+WATCHED_SHARE = 0.2
+"""Of the general conversations, how many are never replayed but watched: forgetting is measured on them."""
+MEASURED_AT_ONCE = 4
+"""A measuring batch holds so many times the tokens of a training batch."""
+
+
+class Cancelled(Exception):
+    """The run was asked to stop."""
+
+
+@dataclass
+class Course:
+    """How a run has gone so far: what a checkpoint holds besides weights. Losses in nats per learnt token."""
+
+    step: int = 0
+    measured_at: list[int] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
+    general: list[float] = field(default_factory=list)
+    best_step: int = 0
+    best_loss: float = math.inf
+    without_better: int = 0
+    learnt: int = 0
+    seconds: float = 0.0
+    loss: float | None = None
+
+
+class Training:
+    """One run, from its folder to its result. `stopping` is asked between passes whether to stop."""
+
+    def __init__(self, folder: RunFolder, run: TrainingRun, stopping: Callable[[], bool]) -> None:
+        self.folder, self.run, self._stopping = folder, run, stopping
+        self.course = Course()
+        self.progress = Progress()
+        self._written = self._saved = 0.0
+        self._started = time.monotonic()
+        torch.set_num_threads(run.threads)
+        self.device = torch.device(run.device)
+        self._say("starting")
+
+        self.tokenizer = ChatTokenizer(run.model)
+        prompt, context = run.system_prompt, run.context
+        self.rows, out = read_rows(folder.train, self.tokenizer, prompt, context)
+        self.held_out, out_too = read_rows(folder.held_out, self.tokenizer, prompt, context)
+        self.left_out = out + out_too
+        if not self.rows or not self.held_out:
+            raise BadInput("There is no conversation to learn from, or none to measure on; import more of the chat.")
+        general = self._general()
+        watched = max(1, round(len(general) * WATCHED_SHARE)) if general else 0
+        self.replay_rows, watched_rows = general[watched:], general[:watched]
+        self.steps: list[Step] = plan_steps(
+            self.rows, self.replay_rows,
+            budget=run.batch_tokens, epochs=run.epochs, share=run.replay_share, seed=run.seed,
+        )  # fmt: skip
+        self.digest = digest(self.rows, self.held_out, general)
+        self._held_out_batches = self._batches(self.held_out)
+        self._watched_batches = self._batches(watched_rows)
+
+        self._pause()
+        self.model = lora.attach(lora.load_base(run), run)
+        self.parameters = list(lora.trained(self.model).values())
+        width = self.model.get_output_embeddings().weight.shape[1]
+        self.learning_rate = run.learning_rate or lora.suggested_learning_rate(width)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+        )
+        self.best: lora.Weights = lora.weights_of(self.model)
+        self._resume()
+
+    def go(self) -> TrainingResult:
+        """Train, write the adapter, parity.json and result.json. Raises Cancelled when asked to stop."""
+        course, run = self.course, self.run
+        self.replay = Replay(
+            self.model, self.replay_rows if run.replay_share else [], lambda: lora.untouched(self.model),
+            self.device, run.batch_tokens * MEASURED_AT_ONCE,
+        )  # fmt: skip
+        if not course.measured_at:
+            self._measure()
+        every = max(1, round(len(self.steps) / (run.epochs * run.evaluations)))
+        self.model.train()
+        began, before = time.monotonic(), course.seconds
+        while course.step < len(self.steps) and course.without_better < run.patience:
+            self._step(self.steps[course.step])
+            course.step += 1
+            course.seconds = before + time.monotonic() - began
+            if course.step % every == 0 or course.step == len(self.steps):
+                self._measure()
+                began, before = time.monotonic(), course.seconds  # time spent on measuring is not training time
+            self._say("training")
+            if time.monotonic() - self._saved >= run.checkpoint_every:
+                self._save()
+            self._pause(save=True)
+        self._save()
+        return self._finish()
+
+    def _step(self, step: Step) -> None:
+        """One optimizer step: cross entropy over community and replay tokens, and KL to the untouched model."""
+        rate = self._rate(self.course.step)
+        for group_ in self.optimizer.param_groups:
+            group_["lr"] = self.learning_rate * rate
+        batch = collate([self.rows[place] for place in step.rows]).to(self.device)
+        general = sum(len(self.replay_rows[place].learnt) for place in step.replay)
+        tokens = len(batch.targets) + general
+        loss = summed_loss(self.model, batch)
+        (loss / tokens).backward()
+        if step.replay:
+            self._pause()
+            there = self.replay.loss(step.replay)
+            (there.cross_entropy / tokens + self.run.kl_weight * there.kl / general).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        course, value = self.course, loss.item() / len(batch.targets)
+        course.loss = value if course.loss is None else 0.9 * course.loss + 0.1 * value
+        course.learnt += len(batch.targets)
+
+    def _rate(self, step: int) -> float:
+        """Share of the peak learning rate: a short warm-up, then a straight line down."""
+        warm = max(1, round(len(self.steps) * WARM_UP))
+        if step < warm:
+            return (step + 1) / warm
+        left = (len(self.steps) - step) / max(1, len(self.steps) - warm)
+        return LAST_RATE + (1 - LAST_RATE) * left
+
+    def _measure(self) -> None:
+        """Held-out and general loss now; keep the weights if they are the best that have not forgotten."""
+        course = self.course
+        self._say("measuring", now=True)
+        held_out = mean_loss(self.model, self._held_out_batches, self._pause)
+        general = mean_loss(self.model, self._watched_batches, self._pause) if self._watched_batches else 0.0
+        course.measured_at.append(course.step)
+        course.held_out.append(held_out)
+        course.general.append(general)
+        if held_out < course.best_loss and self._kept(general):
+            course.best_loss, course.best_step, course.without_better = held_out, course.step, 0
+            self.best = lora.weights_of(self.model)
+        else:
+            course.without_better += 1
+        self._say("training", now=True)
+
+    def _kept(self, general: float) -> bool:
+        return general <= self.course.general[0] * (1 + self.run.general_limit)
+
+    def _finish(self) -> TrainingResult:
+        course, folder = self.course, self.folder
+        self._say("finishing", now=True)
+        lora.put_weights(self.model, self.best)
+        fresh = folder.folder / ".adapter"
+        shutil.rmtree(fresh, ignore_errors=True)
+        lora.save_adapter(self.model, fresh)
+        shutil.rmtree(folder.adapter, ignore_errors=True)
+        fresh.replace(folder.adapter)
+        again = lora.load_adapter(self.model.unload(), folder.adapter)
+        parity = parity_rows(
+            again, folder.held_out, self.tokenizer, self.run.system_prompt, self.run.context, self._pause
+        )
+        write_whole(folder.parity, parity.model_dump_json().encode())
+        best = course.measured_at.index(course.best_step)
+        result = TrainingResult(
+            held_out_base=course.held_out[0],
+            held_out=course.held_out[best],
+            general_base=course.general[0] if self._watched_batches else None,
+            general=course.general[best] if self._watched_batches else None,
+            general_kept=self._kept(course.general[best]),
+            steps=course.step,
+            best_step=course.best_step,
+            epochs=course.step / len(self.steps) * self.run.epochs,
+            learnt_tokens=course.learnt,
+            tokens_per_second=course.learnt / max(course.seconds, 1e-9),
+            seconds=course.seconds,
+            peak_memory=self._peak_memory(),
+            learning_rate=self.learning_rate,
+            examples=len(self.rows),
+            held_out_examples=len(self.held_out),
+            left_out=self.left_out,
+            seed=self.run.seed,
+            data_digest=self.digest,
+            versions={name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
+        )
+        write_whole(folder.result, result.model_dump_json(indent=2).encode())
+        self._say("done", now=True)
+        return result
+
+    def _general(self) -> list[Row]:
+        """General conversations, shuffled the same way each time: the first are watched, the rest replayed."""
+        file = Path(self.run.replay) if self.run.replay else GENERAL_REPLAY
+        rows, _ = read_rows(file, self.tokenizer, "", self.run.context)
+        random.Random("general").shuffle(rows)  # noqa: S311
+        return rows
+
+    def _batches(self, rows: list[Row]) -> list[Batch]:
+        groups = group(rows, self.run.batch_tokens * MEASURED_AT_ONCE)
+        return [collate([rows[place] for place in places]).to(self.device) for places in groups]
+
+    def _fingerprint(self) -> str:
+        return f"{self.digest} {self.run.model_dump_json(exclude={'checkpoint_every'})}"
+
+    def _save(self) -> None:
+        random_states: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random_states["cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint.save(
+            self.folder.checkpoints,
+            self.course.step,
+            {
+                "fingerprint": self._fingerprint(),
+                "course": asdict(self.course),
+                "weights": lora.weights_of(self.model),
+                "best": self.best,
+                "optimizer": self.optimizer.state_dict(),
+                "random": random_states,
+            },
+        )
+        self._saved = time.monotonic()
+
+    def _resume(self) -> None:
+        self._saved = time.monotonic()
+        state = checkpoint.load(self.folder.checkpoints, self._fingerprint())
+        if state is None:
+            return
+        self.course = Course(**state["course"])
+        lora.put_weights(self.model, state["weights"])
+        self.best = state["best"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+    def _pause(self, save: bool = False) -> None:
+        """Between two passes: stop here if asked to. `save` where the state is whole, between two steps."""
+        if self._stopping():
+            if save:
+                self._save()
+            raise Cancelled
+
+    def _say(self, state: Any, *, now: bool = False) -> None:
+        """Write the progress, at most once a second unless `now` or another state."""
+        clock = time.monotonic()
+        if not now and state == self.progress.state and clock - self._written < 1:
+            return
+        course, run = self.course, self.run
+        steps = getattr(self, "steps", [])
+        pace = course.seconds / course.step if course.step else None
+        self.progress = Progress(
+            state=state,
+            step=course.step,
+            steps=len(steps),
+            epoch=steps[min(course.step, len(steps) - 1)].epoch if steps else 0,
+            epochs=run.epochs,
+            loss=course.loss,
+            measured_at=course.measured_at,
+            held_out_loss=course.held_out,
+            general_loss=course.general,
+            tokens_per_second=course.learnt / course.seconds if course.seconds else 0.0,
+            seconds=clock - self._started,
+            seconds_left=0.0 if state == "done" else pace and pace * (len(steps) - course.step),
+        )
+        self.folder.write_progress(self.progress)
+        self._written = clock
+
+    def _peak_memory(self) -> int:
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,129 @@
+"""The model that is tuned: a base model loaded, its LoRA attached, saved as PEFT writes it, loaded again.
+
+Only PEFT's own two files are written, the same bytes for the same weights. Knows nothing of data or losses.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from config.errors import BadInput, JobFailed
+from tuning.training.run import TrainingRun
+
+LARGE = 500_000_000
+"""Parameters from which activations are computed again in the backward pass instead of kept."""
+
+Weights = dict[str, torch.Tensor]
+
+
+def load_base(run: TrainingRun) -> Any:
+    """The untouched model in the run's dtype on its device. Raises BadInput or JobFailed with a sentence."""
+    _check_memory(run)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(run.model, dtype=getattr(torch, run.dtype))
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"The base model at {run.model} cannot be read; check that it is whole, or choose another."
+        ) from error
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise JobFailed("The GPU this tuning was planned for is not there; start the tuning again to plan anew.")
+    return model.to(run.device)
+
+
+def attach(base: Any, run: TrainingRun) -> PeftModel:
+    """A fresh adapter on every linear layer but the output head, its start set by the seed."""
+    torch.manual_seed(run.seed)
+    deep = run.gradient_checkpointing
+    if deep if deep is not None else base.num_parameters() > LARGE:
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    config = LoraConfig(
+        r=run.rank,
+        lora_alpha=run.alpha,
+        lora_dropout=run.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return cast("PeftModel", get_peft_model(base, config))
+
+
+def suggested_learning_rate(width: int) -> float:
+    """Peak learning rate of a LoRA on a model of hidden size `width`.
+
+    5e-5 · 10 · (2000 / width)^0.775: what LoRA Without Regret (Schulman et al., 2025) fitted over Llama models.
+    """
+    return float(5e-4 * (2000 / width) ** 0.775)
+
+
+def trained(model: PeftModel) -> dict[str, torch.nn.Parameter]:
+    """The adapter's parameters by name, always in the same order."""
+    return {name: p for name, p in sorted(model.named_parameters()) if p.requires_grad}
+
+
+def weights_of(model: PeftModel) -> Weights:
+    """A copy of the adapter's weights, on the processor."""
+    return {name: p.detach().to("cpu", copy=True) for name, p in trained(model).items()}
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def put_weights(model: PeftModel, weights: Mapping[str, torch.Tensor]) -> None:
+    """Set the adapter's weights."""
+    for name, parameter in trained(model).items():
+        parameter.copy_(weights[name])
+
+
+@contextmanager
+def untouched(model: PeftModel) -> Iterator[None]:
+    """Inside, the model computes without its adapter."""
+    with model.disable_adapter():
+        yield
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Write adapter_model.safetensors and adapter_config.json and nothing else."""
+    # The embeddings are never trained, and asking for them may reach out to a model hub.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    for extra in set(folder.iterdir()) - {folder / "adapter_model.safetensors", folder / "adapter_config.json"}:
+        extra.unlink()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["target_modules"] = sorted(config["target_modules"])  # PEFT writes a set, in another order each time
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def load_adapter(base: Any, folder: Path) -> PeftModel:
+    """A saved adapter on the base model it was trained on, for measuring."""
+    return cast("PeftModel", PeftModel.from_pretrained(base, str(folder)).eval())
+
+
+def _check_memory(run: TrainingRun) -> None:
+    """Refuse what would only be killed half-way: weights of a local model that do not fit the free memory."""
+    files = list(Path(run.model).glob("*.safetensors")) if Path(run.model).is_dir() else []
+    if not files or run.device != "cpu":
+        return
+    need = sum(_parameters(file) for file in files) * (4 if run.dtype == "float32" else 2)
+    free = psutil.virtual_memory().available
+    if need * 1.2 > free:
+        raise JobFailed(
+            f"Tuning this model needs about {need * 1.2 / 2**30:.1f} GB of free memory and there are "
+            f"{free / 2**30:.1f}; close other programs or choose a smaller base model."
+        )
+
+
+def _parameters(file: Path) -> int:
+    """Numbers in a safetensors file, by its header. Raises BadInput where it has none that can be read."""
+    try:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
+        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, struct.error, KeyError, OverflowError, MemoryError) as error:
+        raise BadInput(f"The base model's file {file.name} is damaged; fetch the model again.") from error
+    return sum(int(torch.Size(shape).numel()) for shape in shapes)

@@ -1,0 +1,118 @@
+"""The losses: one pass through the decoder, the output head on learnt positions alone, sums in float32.
+
+Whatever a model does with its logits after the head (scaling, soft caps) is kept, because it is the model's own
+forward that runs; only what the head is given shrinks from every position to the learnt ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, nll_loss
+
+from tuning.training.batches import Batch, Row, collate, group
+
+CACHE_BYTES = 256 << 20
+"""The untouched model's log-probabilities on the replay rows are kept where they fit in this; else they are
+computed anew at each step."""
+
+
+def learnt_logits(model: Any, batch: Batch) -> torch.Tensor:
+    """Logits that predict the learnt tokens: (learnt, vocabulary), float32."""
+    head = model.get_output_embeddings()
+
+    def pick(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+        return (given[0].flatten(0, 1).index_select(0, batch.places).unsqueeze(0),)
+
+    hook = head.register_forward_pre_hook(pick)
+    try:
+        # No mask: padding stands on the right, where causal attention never looks from a learnt position.
+        logits: torch.Tensor = model(input_ids=batch.inputs, use_cache=False).logits
+    finally:
+        hook.remove()
+    return logits.squeeze(0).float()
+
+
+def summed_loss(model: Any, batch: Batch) -> torch.Tensor:
+    """Sum over learnt tokens of their negative log-probability, in nats."""
+    return cross_entropy(learnt_logits(model, batch), batch.targets, reduction="sum")
+
+
+def mean_loss(model: Any, batches: Sequence[Batch], pause: Callable[[], None]) -> float:
+    """Nats per learnt token over all batches, dropout off. `pause` is called after each batch and may raise."""
+    total, count = 0.0, 0
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                total += summed_loss(model, batch).item()
+                count += len(batch.targets)
+                pause()
+    finally:
+        model.train(was_training)
+    return total / count
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayLoss:
+    """Over one batch of replay rows, summed over learnt tokens: cross entropy, and KL from the untouched model."""
+
+    cross_entropy: torch.Tensor
+    kl: torch.Tensor
+
+
+class Replay:
+    """The general rows and the untouched model's word on them.
+
+    `untouched` is a context in which `model` computes without its adapter. Where the vocabulary is small the untouched
+    log-probabilities of all rows are computed once; else at each step, which costs a forward pass more.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        rows: Sequence[Row],
+        untouched: Callable[[], AbstractContextManager[None]],
+        device: torch.device,
+        budget: int,
+    ) -> None:
+        self._model, self._rows, self._untouched, self._device = model, rows, untouched, device
+        self._cache: list[torch.Tensor] | None = None
+        vocabulary = model.get_output_embeddings().weight.shape[0]
+        if sum(len(row.learnt) for row in rows) * vocabulary * 4 <= CACHE_BYTES:
+            self._cache = self._all(budget)
+
+    def _all(self, budget: int) -> list[torch.Tensor]:
+        cache: list[torch.Tensor] = [torch.empty(0)] * len(self._rows)
+        for places in group(self._rows, budget):
+            logprobs = self._teacher([self._rows[place] for place in places])
+            parts = logprobs.split([len(self._rows[place].learnt) for place in places])
+            for place, part in zip(places, parts, strict=True):
+                cache[place] = part.clone()
+        return cache
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _teacher(self, rows: Sequence[Row]) -> torch.Tensor:
+        was_training = self._model.training
+        self._model.eval()
+        try:
+            with self._untouched():
+                return log_softmax(learnt_logits(self._model, collate(rows).to(self._device)), dim=-1)
+        finally:
+            self._model.train(was_training)
+
+    def loss(self, places: Sequence[int]) -> ReplayLoss:
+        """Of the rows at `places`, with gradients."""
+        rows = [self._rows[place] for place in places]
+        batch = collate(rows).to(self._device)
+        teacher = torch.cat([self._cache[place] for place in places]) if self._cache else self._teacher(rows)
+        student = log_softmax(learnt_logits(self._model, batch), dim=-1)
+        return ReplayLoss(
+            nll_loss(student, batch.targets, reduction="sum"),
+            kl_div(student, teacher, log_target=True, reduction="sum"),
+        )

@@ -1,0 +1,47 @@
+"""What the trainer says of each token, for comparison with the engine that will serve the adapter.
+
+Computed with the saved files loaded again, dropout off, logits in float32, one conversation at a time, so that what is
+compared is what is served. Conversations are taken from the held-out ones until enough tokens are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from serving.prompt import ChatTokenizer, Message, with_system
+from tuning.training.run import Parity, ParityRow, read_lines
+
+TOKENS = 700
+"""At least so many are scored, where there is so much text."""
+
+
+def parity_rows(
+    model: Any, held_out: Path, tokenizer: ChatTokenizer, system_prompt: str, context: int, pause: Callable[[], None]
+) -> Parity:
+    """Score held-out conversations that fit in `context` whole. `pause` is called after each and may raise."""
+    device = next(model.parameters()).device
+    rows: list[ParityRow] = []
+    scored = 0
+    for line in read_lines(held_out):
+        if scored >= TOKENS:
+            break
+        messages = with_system(system_prompt, cast("list[Message]", line["messages"]))
+        ids = tokenizer.render(messages).ids
+        if not 2 <= len(ids) < context:  # the engine wants room for one token more
+            continue
+        rows.append(ParityRow(messages=cast("Any", messages), ids=ids, logprobs=_logprobs(model, ids, device)))
+        scored += len(ids) - 1
+        pause()
+    return Parity(rows=rows)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _logprobs(model: Any, ids: list[int], device: torch.device) -> list[float | None]:
+    logits = model(input_ids=torch.tensor([ids[:-1]], device=device), use_cache=False).logits[0].float()
+    losses = cross_entropy(logits, torch.tensor(ids[1:], device=device), reduction="none")
+    return [None, *(-losses).tolist()]

@@ -1,0 +1,215 @@
+"""One training run as the platform sees it: its settings, its folder, its progress, its exit codes.
+
+Free of torch, so that the platform can import it in no time. Knows files and numbers, nothing of models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from config.errors import BadInput
+
+DONE, FAILED, CANCELLED = 0, 1, 3
+"""Exit codes of the trainer: finished; failed, with one sentence in error.txt; stopped by SIGTERM, checkpoint kept."""
+
+GENERAL_REPLAY = Path(__file__).resolve().parent.parent / "general" / "replay.jsonl"
+
+
+class TrainingRun(BaseModel):
+    """Settings of one run, as they stand in run.json."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="the base model: a folder or a hub id")
+    system_prompt: str = Field("", description="put first in every conversation of the community, as when serving")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(2, ge=1, description="processor threads; another number may round differently")
+    context: int = Field(1024, ge=16, description="tokens; longer conversations lose their oldest turns")
+    rank: int = Field(16, ge=1, le=512)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    learning_rate: float | None = Field(None, gt=0, description="peak; None chooses by the model's width")
+    epochs: int = Field(12, ge=1, description="at most; early stopping may end sooner")
+    batch_tokens: int = Field(1024, ge=64, description="tokens in one step, padding included")
+    seed: int = 0
+    replay: str | None = Field(None, description="file of general conversations; None takes the one that is shipped")
+    replay_share: float = Field(0.2, ge=0, lt=1, description="of each step's rows, how many are general conversations")
+    kl_weight: float = Field(1.0, ge=0, description="how hard general answers are held to the untouched model's")
+    general_limit: float = Field(0.01, ge=0, description="growth of general loss above which no weights are kept")
+    evaluations: int = Field(1, ge=1, description="measurements of held-out and general loss in one epoch")
+    patience: int = Field(3, ge=1, description="measurements without a better one before training stops")
+    checkpoint_every: float = Field(30.0, ge=0, description="seconds")
+    gradient_checkpointing: bool | None = Field(None, description="less memory for more time; None: on large models")
+
+
+class Progress(BaseModel):
+    """How far a run is, as it stands in progress.json. Losses in nats per learnt token, times in seconds."""
+
+    state: Literal["starting", "training", "measuring", "finishing", "done", "cancelled", "failed"] = "starting"
+    step: int = 0
+    steps: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    loss: float | None = Field(None, description="of the last steps, smoothed")
+    measured_at: list[int] = Field(default_factory=list, description="steps at which the next two lists were measured")
+    held_out_loss: list[float] = Field(default_factory=list, description="the first is the untouched model's")
+    general_loss: list[float] = Field(default_factory=list, description="the first is the untouched model's")
+    tokens_per_second: float = Field(0.0, description="learnt tokens")
+    seconds: float = 0.0
+    seconds_left: float | None = Field(None, description="at most: early stopping may end sooner")
+    at: float = Field(0.0, description="unix time of writing")
+
+
+class ParityRow(BaseModel):
+    """A conversation (system prompt included), its token ids, and each token's log-probability, the first None."""
+
+    messages: list[dict[str, str]]
+    ids: list[int]
+    logprobs: list[float | None]
+
+
+class Parity(BaseModel):
+    """What the trainer computed with the saved adapter, as it stands in parity.json."""
+
+    rows: list[ParityRow]
+
+
+class TrainingResult(BaseModel):
+    """What a finished run was, as it stands in result.json. Losses in nats per learnt token."""
+
+    held_out_base: float
+    held_out: float
+    general_base: float | None
+    general: float | None
+    general_kept: bool = Field(description="whether general loss grew by no more than the run allowed")
+    steps: int
+    best_step: int
+    epochs: float
+    learnt_tokens: int = Field(description="tokens learnt from the community, repeats included")
+    tokens_per_second: float = Field(description="learnt tokens, over the seconds spent on steps")
+    seconds: float
+    peak_memory: int = Field(description="bytes")
+    learning_rate: float
+    examples: int
+    held_out_examples: int
+    left_out: int = Field(description="rows with nothing to learn within the context")
+    seed: int
+    data_digest: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where everything of one run lies."""
+
+    folder: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def train(self) -> Path:
+        return self.folder / "train.jsonl"
+
+    @property
+    def held_out(self) -> Path:
+        return self.folder / "held_out.jsonl"
+
+    @property
+    def progress(self) -> Path:
+        return self.folder / "progress.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoint"
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "adapter"
+
+    @property
+    def parity(self) -> Path:
+        return self.folder / "parity.json"
+
+    @property
+    def result(self) -> Path:
+        """Written last: a run with a result is finished."""
+        return self.folder / "result.json"
+
+    @property
+    def error(self) -> Path:
+        return self.folder / "error.txt"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    def read_settings(self) -> TrainingRun:
+        """Raises BadInput where run.json is missing or says something that cannot be done."""
+        try:
+            return TrainingRun.model_validate_json(self.settings.read_bytes())
+        except OSError:
+            raise BadInput(f"{self.folder} holds no run.json; start the tuning again.") from None
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise BadInput(f"run.json cannot be used: {where}: {first['msg']}.") from None
+
+    def read_progress(self) -> Progress | None:
+        """The last progress written, None before the first."""
+        try:
+            return Progress.model_validate_json(self.progress.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def write_progress(self, progress: Progress) -> None:
+        """Replace progress.json in one move; a reader sees the old or the new, never half."""
+        progress.at = time.time()
+        write_whole(self.progress, progress.model_dump_json().encode(), sync=False)
+
+    def read_result(self) -> TrainingResult | None:
+        """What the run came to, None while it has not finished."""
+        try:
+            return TrainingResult.model_validate_json(self.result.read_bytes())
+        except FileNotFoundError:
+            return None
+
+
+def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Write a file so that it is there whole or not at all; `sync` also against a loss of power."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with fresh.open("wb") as stream:
+        stream.write(content)
+        if sync:
+            stream.flush()
+            os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def read_lines(path: Path) -> list[dict[str, object]]:
+    """The objects of a .jsonl file. Raises BadInput naming the line that cannot be read."""
+    rows: list[dict[str, object]] = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name} cannot be read ({error}); start the tuning again.") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
+            raise BadInput(f"Line {number} of {path.name} is not a conversation; start the tuning again.")
+        rows.append(row)
+    return rows
