@@ -60,7 +60,7 @@ def _result(found: Imported) -> dict[str, Any]:
         "messages": found.messages,
         "conversations": found.conversations,
         "examples": found.examples,
-        "funnel": [step.as_json() for step in found.funnel],
+        "funnel": [step.to_json() for step in found.funnel],
         "new": found.new,
         "changed": found.changed,
         "speaker": found.speaker,

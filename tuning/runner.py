@@ -63,7 +63,7 @@ class JobRunner:
         self._lock: IO[str] | None = None
 
     def acquire(self) -> bool:
-        """Become the one runner of this home; False while another process is. Jobs a dead runner left go back in line."""
+        """Become the one runner of this home; False while another process is."""
         if self._lock is not None:
             return True
         lock = (self._settings.paths.run / "jobs.lock").open("a+")
@@ -91,7 +91,7 @@ class JobRunner:
 
     async def run_forever(self) -> None:
         """Run jobs as they come; waits while another process is the runner."""
-        while not self.acquire():
+        while not self.acquire():  # noqa: ASYNC110 - the lock is another process’s
             await asyncio.sleep(LOOK_EVERY * 4)
         await self.recover()
         while True:
@@ -222,7 +222,7 @@ class _Run:
         found = await curating
         return {
             "messages": found.funnel[0].came_in, "conversations": found.conversations, "examples": found.examples,
-            "people": found.people, "funnel": [step.as_json() for step in found.funnel],
+            "people": found.people, "funnel": [step.to_json() for step in found.funnel],
             "lineage": {str(source): ids for source, ids in found.lineage.items()},
         }  # fmt: skip
 

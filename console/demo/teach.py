@@ -40,7 +40,7 @@ async def teach(stage: Stage, community: Community, shown: Steps) -> None:
     version, report = await tune(stage, community, shown)
     stage.proof.figures[community.name] = {
         "version": str(version), "messages": found.messages, "conversations": found.conversations,
-        "examples": found.examples, "funnel": [step.as_json() for step in found.funnel], "report": report,
+        "examples": found.examples, "funnel": [step.to_json() for step in found.funnel], "report": report,
     }  # fmt: skip
     gain = 1 - report["held_out"]["version"] / report["held_out"]["base"]
     stage.proof.claim(f"{version} passed its gate", report["verdict"] == "pass")
