@@ -44,8 +44,8 @@ class Proof:
         gains = [1 - loss["version"] / loss["base"] for loss in losses]
         console.print(
             f"Proven in {self.figures['seconds']:.0f} s: two chats became two assistants that predict their "
-            f"communities {gains[0]:.0%} and {gains[1]:.0%} better than the untouched model and answer side by side from "
-            "one engine; one was retrained, promoted and rolled back in mid-conversation without losing a word "
+            f"communities {gains[0]:.0%} and {gains[1]:.0%} better than the untouched model and answer side by side "
+            "from one engine; one was retrained, promoted and rolled back in mid-conversation without losing a word "
             f"(figures in {report.name}).",
             style="green",
         )
