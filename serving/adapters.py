@@ -45,7 +45,8 @@ class Manifest(BaseModel):
 def publish(staged: Path, final: Path, facts: dict[str, Any]) -> str:
     """Make the adapter in `staged` the version whose folder is `final` (`adapters/NAME/vN`); returns its digest.
 
-    `facts` goes into the manifest; its `base_model`, or else the adapter's own configuration, says what it is for.
+    `facts` goes into the manifest; its `base_model` (a name, folder or hub id), or else the adapter's own
+    configuration, says what it is for.
     Both folders lie on one file system. Raises Refused where `final` is there already, BadInput where `staged` holds
     no adapter.
     """
@@ -55,11 +56,11 @@ def publish(staged: Path, final: Path, facts: dict[str, Any]) -> str:
     for file in (staged / CONFIG, staged / WEIGHTS):
         if file.is_symlink() or not file.is_file():
             raise BadInput(f"There is no adapter in {staged}: {file.name} is missing.")
-    base_model = facts.get("base_model") or json.loads((staged / CONFIG).read_text()).get("base_model_name_or_path")
+    base_model = str(facts.get("base_model") or _base_of(staged))
     manifest = Manifest(
         name=str(name),
         digest=digest_of(staged),
-        base_model=find_model(str(base_model)).name,
+        base_model=find_model(base_model).name if "/" in base_model else base_model,
         created=datetime.now(UTC),
         facts=facts,
     )
@@ -164,6 +165,13 @@ def _fingerprint(model: CatalogueModel) -> str:
     config = Path(model.location) / "config.json"
     content = config.read_bytes() if config.is_file() else model.location.encode()
     return hashlib.sha256(content).hexdigest()
+
+
+def _base_of(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / CONFIG).read_text())["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"The adapter in {folder} does not say which base model it is for.") from error
 
 
 def _version_at(folder: Path) -> VersionName:
