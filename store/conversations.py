@@ -33,7 +33,8 @@ class Figures:
 
 async def find_channel(session: AsyncSession, key: str) -> Channel | None:
     """By its key."""
-    return await session.scalar(select(Channel).where(Channel.key == key))
+    found: Channel | None = await session.scalar(select(Channel).where(Channel.key == key))
+    return found
 
 
 async def open_channel(
@@ -70,6 +71,18 @@ async def log_heard(
     except IntegrityError:
         return None
     return message
+
+
+async def find_heard(session: AsyncSession, key: str, external_id: str) -> tuple[Channel, Message] | None:
+    """A logged message and its channel, by the channel's key and the message's external id."""
+    row = (
+        await session.execute(
+            select(Channel, Message)
+            .join(Message, Message.channel_id == Channel.id)
+            .where(Channel.key == key, Message.external_id == external_id)
+        )
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 async def begin_answer(session: AsyncSession, question: Message, author: str) -> Message:

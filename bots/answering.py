@@ -1,0 +1,193 @@
+"""One answer, from question to logged row: routed, fitted, streamed, retried once, stopped when asked.
+
+Promises that whatever happens ends in an Answer or one honest sentence, and in a row that says the same. Knows
+nothing of queues or commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from bots.events import Answer, Button, Event, Notice, Said
+from bots.history import Fitted, Turn, fit
+from bots.seams import Engine, TokenizerSource
+from bots.stopping import Stop, Stopped
+from config.errors import EngineUnavailable, ParlanceError
+from config.settings import Settings
+from serving.client import Finished, Piece, Sampling
+from serving.router import Place, Routed, resolve
+from store.conversations import Figures, begin_answer, finish_answer, remembered
+from store.database import Database
+from store.tables import Channel, Message
+
+LOOK_BACK = 200
+"""Messages read from the database for a prompt; far more than fit a window of talk."""
+NOTICE_TRIES, NOTICE_SECONDS = 30, 0.5
+AGAIN = (Button("Again", "/again", "quiet"),)
+BROKEN_OFF = "I was cut off in the middle of that. /again makes me answer afresh."
+WORDLESS = "I found no words for that; please put it another way, or try /again."
+TROUBLE = "Something went wrong here while I was answering, and it has been noted; please try again with /again."
+
+log = structlog.get_logger()
+
+
+def place_of(channel: Channel) -> Place:
+    """Where a channel lies, as the router asks."""
+    return Place(channel.key, channel.parent_key, channel.server_key, channel.account)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What has been said of an answer so far."""
+
+    text: str = ""
+    version: str | None = None
+    started: float = 0.0
+    first: float | None = None
+
+    def figures(self, finished: Finished | None) -> Figures:
+        if finished is not None:
+            return Figures(finished.prompt_tokens, finished.answer_tokens, finished.seconds_to_first, finished.seconds)
+        spent = time.monotonic() - self.started if self.started else None
+        return Figures(None, None, self.first, spent)
+
+
+class Answering:
+    """Answers questions that are already logged."""
+
+    def __init__(
+        self, database: Database, settings: Settings, engine: Engine, tokenizer_source: TokenizerSource
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._engine = engine
+        self._tokenizer = tokenizer_source
+
+    async def answer(self, channel: Channel, question: Message, stop: Stop, show: Callable[[Event], None]) -> None:
+        """Answer `question`; returns when it is logged. Raises nothing but a cancellation, which leaves the row
+        open, so that the next start takes it up."""
+        async with self._database.session() as session:
+            row = await begin_answer(session, question, "")
+        progress = _Progress()
+        try:
+            finished = await self._attempts(channel, question, row.id, stop, show, progress)
+        except Stopped:
+            await self._cut(question, row.id, progress, show)
+        except EngineUnavailable as error:
+            log.warning("answer_failed", channel=channel.key, reason=str(error))
+            if progress.text:
+                await self._cut(question, row.id, progress, show)
+                show(Notice(BROKEN_OFF, "warning"))
+            else:
+                await self._failed(row.id, str(error), show)
+        except ParlanceError as error:
+            log.warning("answer_failed", channel=channel.key, reason=str(error))
+            await self._failed(row.id, str(error), show)
+        except Exception:
+            log.exception("answer_failed", channel=channel.key)
+            await self._failed(row.id, TROUBLE, show)
+        else:
+            if not progress.text.strip():
+                await self._failed(row.id, WORDLESS, show)
+                return
+            await self._log(row.id, "said", progress, finished)
+            show(Answer(row.id, question.id, progress.text, progress.version or "", buttons=AGAIN))
+
+    async def _attempts(
+        self,
+        channel: Channel,
+        question: Message,
+        answer_id: int,
+        stop: Stop,
+        show: Callable[[Event], None],
+        progress: _Progress,
+    ) -> Finished:
+        """Up to two tries: the second only where the first broke off before anything was shown."""
+        for last in (False, True):
+            await self._until_ready(stop, show)
+            routed, fitted = await stop.unless(self._prompt(channel, question))
+            progress.version = str(routed.version)
+            if fitted.shortened and not last:
+                show(Notice("That was more than I can hold in mind at once, so I read its beginning and its end."))
+            try:
+                return await self._stream(routed, fitted, answer_id, stop, show, progress)
+            except EngineUnavailable:
+                if last or progress.text:
+                    raise
+                await stop.unless(self._until_noticed())
+        raise AssertionError("unreachable")
+
+    async def _until_ready(self, stop: Stop, show: Callable[[Event], None]) -> None:
+        if self._engine.status.state == "ready":
+            return
+        show(Notice(f"{self._engine.status.sentence} I will answer as soon as it is ready.", passing=True))
+        await stop.unless(self._engine.wait_ready())
+
+    async def _until_noticed(self) -> None:
+        """After a break: until the engine is well, or known not to be."""
+        for _ in range(NOTICE_TRIES):
+            if self._engine.status.state != "ready" or await self._engine.client.healthy():
+                return
+            await asyncio.sleep(NOTICE_SECONDS)
+
+    async def _prompt(self, channel: Channel, question: Message) -> tuple[Routed, Fitted]:
+        tokenizer = await self._tokenizer()
+        async with self._database.session() as session:
+            routed = await resolve(session, place_of(channel))
+            messages = await remembered(session, channel, question.id, LOOK_BACK)
+        turns = [
+            Turn(m.role == "assistant", m.text, None if channel.private or m.role == "assistant" else m.author)
+            for m in messages
+        ]
+        room = self._engine.client.context - self._longest_answer()
+        return routed, await asyncio.to_thread(fit, tokenizer.count, routed.system_prompt, turns, room)
+
+    def _longest_answer(self) -> int:
+        """Tokens kept free for the answer: at most half the window, so that there is always room to ask."""
+        return min(self._settings.max_answer_tokens, self._engine.client.context // 2)
+
+    async def _stream(
+        self,
+        routed: Routed,
+        fitted: Fitted,
+        answer_id: int,
+        stop: Stop,
+        show: Callable[[Event], None],
+        progress: _Progress,
+    ) -> Finished:
+        sampling = Sampling(
+            max_tokens=self._longest_answer(),
+            temperature=self._settings.temperature,
+            repetition_penalty=self._settings.repetition_penalty,
+        )
+        progress.started = time.monotonic()
+        finished: Finished | None = None
+        async for piece in stop.through(self._engine.client.stream(routed.version, fitted.messages, sampling)):
+            if isinstance(piece, Piece):
+                if progress.first is None:
+                    progress.first = time.monotonic() - progress.started
+                progress.text += piece.text
+                show(Said(answer_id, piece.text))
+            else:
+                finished = piece
+        if finished is None:
+            raise EngineUnavailable("The engine broke off before the answer was complete; please ask again.")
+        return finished
+
+    async def _cut(self, question: Message, answer_id: int, progress: _Progress, show: Callable[[Event], None]) -> None:
+        await self._log(answer_id, "cut", progress, None)
+        show(Answer(answer_id, question.id, progress.text, progress.version or "", cut=True, buttons=AGAIN))
+
+    async def _failed(self, answer_id: int, sentence: str, show: Callable[[Event], None]) -> None:
+        async with self._database.session() as session:
+            await finish_answer(session, answer_id, "failed", sentence, None, Figures())
+        show(Notice(sentence, "warning", message_id=answer_id))
+
+    async def _log(self, answer_id: int, state: str, progress: _Progress, finished: Finished | None) -> None:
+        async with self._database.session() as session:
+            await finish_answer(session, answer_id, state, progress.text, progress.version, progress.figures(finished))

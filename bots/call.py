@@ -1,0 +1,47 @@
+"""One command being carried out: who asked, where, with which words, and what it may use to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bots.answering import place_of
+from bots.events import Event, Notice
+from bots.incoming import Incoming
+from bots.line import Line
+from bots.seams import Engine
+from bots.stopping import Stop
+from config.settings import Settings
+from serving.router import Routed, resolve
+from store.database import Database
+from store.tables import Channel, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`words` follow the command's name. `stop` is pressed by /stop; `answer` answers a logged question in turn."""
+
+    incoming: Incoming
+    channel: Channel
+    words: tuple[str, ...]
+    database: Database
+    settings: Settings
+    engine: Engine
+    line: Line
+    stop: Stop
+    show: Callable[[Event], None]
+    answer: Callable[[Channel, Message, Stop, Callable[[Event], None]], Awaitable[None]]
+
+    @property
+    def word(self) -> str:
+        """The first word, or nothing."""
+        return self.words[0] if self.words else ""
+
+    def say(self, sentence: str) -> None:
+        """Show one sentence."""
+        self.show(Notice(sentence))
+
+    async def routed(self) -> Routed:
+        """The assistant that answers here. Raises NotFound where there is none."""
+        async with self.database.session() as session:
+            return await resolve(session, place_of(self.channel))

@@ -1,0 +1,90 @@
+"""The command table: every command of every platform, who may use it, and what /help says of it.
+
+Connectors register and complete commands from this table; nothing about a command is written anywhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bots import member_commands, operator_commands, retrain
+from bots.call import Call
+from bots.events import Card
+from bots.incoming import Incoming, Role
+from config.errors import BadInput, NotFound, Refused
+
+_COMMAND = re.compile(r"/([a-zA-Z][a-zA-Z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`usage` shows the words it takes, at most `most` of them. One that is `in_turn` changes what was said: it
+    interrupts the answer under way and waits for its place in the channel's line; the others run at once."""
+
+    name: str
+    role: Role
+    help: str
+    run: Callable[[Call], Awaitable[None]]
+    words: str = ""
+    most: int = 0
+    in_turn: bool = False
+
+    @property
+    def usage(self) -> str:
+        return f"/{self.name} {self.words}".strip()
+
+
+async def show_help(call: Call) -> None:
+    """The commands that this person may use."""
+    lines = tuple(f"{command.usage} — {command.help}" for command in allowed(call.incoming.role))
+    call.show(Card("help", "What you can ask for", lines))
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("start", "member", "who I am, and how to begin", member_commands.start),
+    Command("help", "member", "this list", show_help),
+    Command("reset", "member", "begin anew; I no longer see what was said before", member_commands.reset, in_turn=True),
+    Command("undo", "member", "take back your last message and my answer", member_commands.undo_last, in_turn=True),
+    Command("again", "member", "answer your last message afresh", member_commands.again, in_turn=True),
+    Command("stop", "member", "stop me in the middle of an answer", member_commands.stop),
+    Command("privacy", "member", "what is kept of what you write", member_commands.privacy),
+    Command("retrain", "operator", "let the assistant learn from its chats again", retrain.run, "[start]", 1),
+    Command("status", "operator", "how the assistant and its engine are doing", operator_commands.status),
+    Command("cancel", "operator", "stop the learning under way", operator_commands.cancel_job),
+    Command("versions", "operator", "every version so far, and how it measured", operator_commands.versions),
+    Command("promote", "operator", "put a version into service; the newest good one if you name none",
+            operator_commands.promote_version, "[N]", 1),
+    Command("rollback", "operator", "go back to the version that served before", operator_commands.roll_back),
+    Command("assistant", "operator", "see who answers here, or choose another", operator_commands.choose_assistant,
+            "[NAME]", 1),
+)  # fmt: skip
+
+
+def allowed(role: Role) -> tuple[Command, ...]:
+    """The commands open to `role`, in the table's order."""
+    asker = Incoming("", "", "", "", role, "", "")
+    return tuple(command for command in COMMANDS if asker.may(command.role))
+
+
+def parse(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """A command's name in small letters and its words; None where `text` is a message like any other."""
+    found = _COMMAND.fullmatch(text.strip())
+    return None if found is None else (found[1].lower(), tuple((found[2] or "").split()))
+
+
+def find(name: str, words: tuple[str, ...], role: Role) -> Command:
+    """The command. Raises NotFound naming the nearest, Refused for another role's, BadInput for too many words."""
+    command = next((command for command in COMMANDS if command.name == name), None)
+    if command is None:
+        names = [command.name for command in allowed(role)]
+        near = difflib.get_close_matches(name, names, 1, 0.5)
+        hint = f"did you mean /{near[0]}?" if near else "/help shows what there is."
+        raise NotFound(f"I don’t know /{name}; {hint}")
+    if command not in allowed(role):
+        raise Refused(f"/{name} is for those who look after this assistant; ask one of them.")
+    if len(words) > command.most:
+        raise BadInput(f"That was more than /{name} can take; write it like this: {command.usage}")
+    return command

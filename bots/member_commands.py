@@ -1,0 +1,67 @@
+"""What any member may ask for besides talking: begin, begin anew, take back, hear again, stop, and what is kept."""
+
+from __future__ import annotations
+
+from bots.call import Call
+from bots.events import Removed
+from config.errors import Refused
+from store.conversations import forget_before_now, last_exchange, undo
+
+PRIVACY = (
+    "What you write to me and what I answer is kept on this installation alone, encrypted, so that our conversation "
+    "can go on. After /reset I no longer see what was said before; /undo takes back the last exchange. Nothing that "
+    "is said here teaches me: I learn only from chats that an operator brought in with permission. To have your "
+    "words deleted altogether, ask whoever runs this installation."
+)
+
+
+async def start(call: Call) -> None:
+    """A first word."""
+    routed = await call.routed()
+    call.say(f"Hello, I am {routed.assistant.name}. Just write to me; /help shows what else I can do.")
+
+
+async def reset(call: Call) -> None:
+    """Memory begins here."""
+    async with call.database.session() as session:
+        await forget_before_now(session, call.channel.id)
+    call.show(Removed((), everything=True))
+    call.say("We begin anew; I no longer see what was said before.")
+
+
+async def undo_last(call: Call) -> None:
+    """The last question and its answer no longer count."""
+    async with call.database.session() as session:
+        last = await last_exchange(session, call.channel)
+        if last is None:
+            raise Refused("There is nothing to take back yet.")
+        question, answers = last
+        ids = (question.id, *(answer.id for answer in answers))
+        await undo(session, ids)
+    call.show(Removed(ids))
+    call.say("Taken back: your last message and my answer to it.")
+
+
+async def again(call: Call) -> None:
+    """The last question is answered afresh; the old answer no longer counts."""
+    async with call.database.session() as session:
+        last = await last_exchange(session, call.channel)
+        if last is None:
+            raise Refused("There is nothing to answer again yet; write something first.")
+        question, answers = last
+        ids = tuple(answer.id for answer in answers)
+        await undo(session, ids)
+    if ids:
+        call.show(Removed(ids))
+    await call.answer(call.channel, question, call.stop, call.show)
+
+
+async def stop(call: Call) -> None:
+    """Interrupt the answer under way."""
+    if not call.line.stop():
+        call.say("I am not saying anything at the moment.")
+
+
+async def privacy(call: Call) -> None:
+    """What is kept, and how to be rid of it."""
+    call.say(PRIVACY)

@@ -1,0 +1,82 @@
+"""A gate's report as people read it: what got better, by how much, what was kept, and sample answers side by side.
+
+Losses become one figure: the share of the untouched model's surprise at the real answers that is gone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bots.events import Button, Card, Sample
+from config.names import VersionName
+
+SHOWN_SAMPLES = 3
+
+
+def share(value: float) -> str:
+    """A share as people say it: 0.314 → '31%'; small ones keep one digit, none says 'as well as'."""
+    percent = abs(value) * 100
+    return f"{percent:.0f}%" if percent >= 10 else f"{percent:.1f}%"
+
+
+def better(before: float, after: float, than: str) -> str:
+    """'31% better than …' from two losses in nats per token."""
+    gain = 1 - after / before
+    if abs(gain) < 0.0005:
+        return f"as well as {than}"
+    return f"{share(gain)} {'better' if gain > 0 else 'worse'} than {than}"
+
+
+def in_one_line(report: dict[str, Any]) -> str:
+    """What a list of versions says of one."""
+    held_out = report["held_out"]
+    return f"predicts real answers {better(held_out['base'], held_out['version'], 'the untuned model')}"
+
+
+def report_lines(assistant: str, report: dict[str, Any]) -> tuple[str, ...]:
+    """The report in a few sentences."""
+    held_out, general = report["held_out"], report["general"]
+    lines = [
+        f"It now predicts how people are answered in {assistant}’s chats "
+        f"{better(held_out['base'], held_out['version'], 'the untuned model')}.",
+        "This was measured on conversations it had not seen: how surprised it is by what was really answered "
+        f"(from {held_out['base']:.2f} down to {held_out['version']:.2f}; 0 would be no surprise at all)."
+        if held_out["version"] < held_out["base"]
+        else "This was measured on conversations it had not seen: how surprised it is by what was really answered "
+        f"({held_out['base']:.2f} before, {held_out['version']:.2f} now; less is better).",
+    ]
+    if held_out.get("in_service") is not None:
+        lines.insert(
+            1,
+            f"Against the version that answers now it is "
+            f"{better(held_out['in_service'], held_out['version'], 'that one')}.",
+        )
+    growth = general["version"] / general["base"] - 1
+    if growth <= 0.005:
+        lines.append("In everyday talk it is as good as before.")
+    else:
+        lines.append(f"In everyday talk it is {share(growth)} worse than before.")
+    return tuple(lines)
+
+
+def report_card(key: str, version: VersionName, report: dict[str, Any]) -> Card:
+    """The report with what can be done about it: put a version that passed into service, or leave it."""
+    samples = tuple(_sample(sample, version) for sample in report["samples"][:SHOWN_SAMPLES])
+    lines = report_lines(version.assistant, report)
+    if report["verdict"] == "pass":
+        return Card(
+            key, f"{version} has learnt, and measures well", lines, tone="good", samples=samples,
+            buttons=(
+                Button("Put it into service", f"/promote {version.number}", "main"),
+                Button("Leave it for now", "/retrain leave", "quiet"),
+            ),
+        )  # fmt: skip
+    reasons = tuple(f"Why it stays out of service: {reason}" for reason in report["reasons"])
+    return Card(key, f"{version} has learnt, but may not serve", (*reasons, *lines), tone="warning", samples=samples)
+
+
+def _sample(sample: dict[str, Any], version: VersionName) -> Sample:
+    answers = [("Untuned", sample["base"])]
+    if sample.get("in_service") is not None:
+        answers.append(("In service", sample["in_service"]))
+    return Sample(sample["question"], (*answers, (str(version), sample["version"])))

@@ -1,0 +1,252 @@
+"""The web connector: the chat page, its interface, and the stream of what happens.
+
+Promises: nothing is done for a request from another site; everything a person typed is shown as text, never as
+markup; the page is there before the engine is. A browser has a session from its first POST on, never from a GET: a
+link from elsewhere comes without the cookie, and must not replace it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from pydantic import BaseModel, Field
+
+from bots.commands import allowed
+from bots.conversation import LONGEST_MESSAGE, Conversation
+from bots.web.access import COOKIE, COOKIE_SECONDS, OperatorCodes, Pace, Session, find_session, new_session
+from bots.web.guard import refuse_strangers
+from bots.web.hub import Hub
+from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
+
+HERE = Path(__file__).parent
+MESSAGES_A_MINUTE = 40
+BEAT_SECONDS = 15.0
+STATUS_EVERY = 1.0
+SUGGESTIONS = ("Hello! Who are you?", "What can you help me with?", "Tell me something about this place.")
+STATUS_CODES: dict[type[ParlanceError], int] = {NotFound: 404, Refused: 403, BadInput: 400, EngineUnavailable: 503}
+
+log = structlog.get_logger()
+Announce = Callable[[str], None]
+
+
+class NewMessage(BaseModel):
+    """A message from the page. `id` is the browser's own and makes sending twice harmless."""
+
+    text: str = Field(max_length=100_000)
+    id: str = Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]+$")
+
+
+class Opening(BaseModel):
+    """The page was opened, perhaps for a named assistant."""
+
+    assistant: str | None = Field(None, max_length=60)
+
+
+class Choice(BaseModel):
+    """Another assistant is wanted."""
+
+    assistant: str = Field(max_length=60)
+
+
+class Code(BaseModel):
+    """A one-time operator code."""
+
+    code: str = Field(max_length=40)
+
+
+def create_app(
+    conversation: Conversation,
+    *,
+    announce: Announce | None = None,
+    hosts: Sequence[str] = (),
+) -> FastAPI:
+    """The web application over `conversation`.
+
+    `announce` shows a fresh operator code in the terminal when somebody asks for one on the page; None: nobody can
+    ask. `hosts`: names besides this machine's own under which the page may be reached while it listens on loopback.
+    `app.state.codes.operator_code()` makes a code; `app.state.hub` takes messages left unanswered.
+    """
+    hub = Hub(conversation)
+    codes = OperatorCodes(conversation.database)
+    pace = Pace(MESSAGES_A_MINUTE)
+    pages = Environment(loader=FileSystemLoader(HERE / "pages"), autoescape=select_autoescape())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        for incoming in await conversation.unanswered():
+            hub.answer_left(incoming)
+        yield
+        await hub.close()
+        await conversation.close()
+
+    app = FastAPI(title="Parlance", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.hub, app.state.codes = hub, codes
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.middleware("http")(refuse_strangers(conversation.settings.host, hosts))
+
+    async def known(request: Request) -> Session:
+        session = await find_session(conversation.database, request.cookies.get(COOKIE))
+        if session is None:
+            raise Refused("This page has lost its session; reload it.")
+        return session
+
+    Known = Annotated[Session, Depends(known)]
+
+    @app.exception_handler(ParlanceError)
+    async def refused(request: Request, error: ParlanceError) -> JSONResponse:
+        code = next((code for kind, code in STATUS_CODES.items() if isinstance(error, kind)), 500)
+        return JSONResponse({"sentence": str(error)}, code)
+
+    @app.exception_handler(RequestValidationError)
+    async def misshapen(request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"sentence": "The page sent something that cannot be read; reload it."}, 400)
+
+    @app.get("/")
+    async def chat_page(assistant: str = "") -> HTMLResponse:
+        names = await hub.assistants()
+        here = assistant if assistant in names else None
+        page = pages.get_template("chat.html").render(
+            assistant=here or (names[0] if len(names) == 1 else "Parlance"), suggestions=SUGGESTIONS,
+            longest=LONGEST_MESSAGE, can_ask=announce is not None,
+        )  # fmt: skip
+        return HTMLResponse(page)
+
+    @app.get("/healthz")
+    async def health() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/api/status")
+    async def status() -> dict[str, Any]:
+        return engine_status(conversation)
+
+    @app.post("/api/session")
+    async def open_session(opening: Opening, request: Request, response: Response) -> dict[str, Any]:
+        """Who this browser is, whom it talks to, and what it may ask for."""
+        session = await find_session(conversation.database, request.cookies.get(COOKIE))
+        if session is None:
+            pace.check(f"new {request.client.host if request.client else ''}")
+            token, session = await new_session(conversation.database)
+            response.set_cookie(
+                COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict",
+                secure=request.url.scheme == "https",
+            )  # fmt: skip
+        sentence = None
+        if opening.assistant:
+            try:
+                await hub.choose(session, opening.assistant)
+            except NotFound as error:
+                sentence = str(error)
+        return await describe(session) | {"sentence": sentence}
+
+    async def describe(session: Session) -> dict[str, Any]:
+        assistant = await hub.assistant(session)
+        await hub.watch_job(session, assistant)
+        commands = [{"name": c.name, "usage": c.usage, "help": c.help} for c in allowed(session.role)]
+        return {"role": session.role, "assistant": assistant, "assistants": await hub.assistants(),
+                "commands": commands, "status": engine_status(conversation)}  # fmt: skip
+
+    @app.post("/api/assistant")
+    async def choose(choice: Choice, session: Known) -> dict[str, Any]:
+        await hub.choose(session, choice.assistant)
+        return await describe(session)
+
+    @app.post("/api/messages", status_code=202)
+    async def send(message: NewMessage, session: Known) -> dict[str, bool]:
+        """Taken; what comes of it appears in the stream."""
+        pace.check(session.public_id)
+        if len(message.text) > LONGEST_MESSAGE:
+            raise BadInput(
+                f"That message has {len(message.text):,} characters, and I can take {LONGEST_MESSAGE:,}; "
+                "send the part that matters most."
+            )
+        hub.submit(session, message.text, message.id)
+        return {"taken": True}
+
+    @app.post("/api/operator")
+    async def become_operator(given: Code, session: Known) -> dict[str, Any]:
+        await codes.redeem(session, given.code)
+        return await describe(Session(session.id, session.public_id, "operator"))
+
+    @app.post("/api/operator/code", status_code=202)
+    async def ask_for_code(session: Known) -> dict[str, str]:
+        """Show a fresh code in the terminal where the platform runs; never here."""
+        if announce is None:
+            raise Refused("Ask whoever runs this installation for an operator code.")
+        codes.check_asking()
+        announce(codes.operator_code())
+        return {"sentence": "A fresh code was written to the terminal where Parlance runs."}
+
+    @app.get("/api/history")
+    async def history(session: Known) -> dict[str, Any]:
+        return await hub.history(session)
+
+    @app.get("/api/stream")
+    async def stream(request: Request, session: Known, after: str = "") -> StreamingResponse:
+        """Server-sent events past `Last-Event-ID`, or past the cursor of a history."""
+        cursor = request.headers.get("Last-Event-ID") or after
+        lines = event_lines(hub, session, cursor, conversation)
+        return StreamingResponse(
+            lines, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+
+    return app
+
+
+def engine_status(conversation: Conversation) -> dict[str, Any]:
+    """The engine's state as the page shows it. Seconds."""
+    status = conversation.engine.status
+    left = status.seconds_left
+    return {"state": status.state, "sentence": status.sentence, "seconds_left": None if left is None else round(left)}
+
+
+async def event_lines(hub: Hub, session: Session, cursor: str, conversation: Conversation) -> AsyncIterator[str]:
+    """The stream's text: entries with their cursor as id, the engine's status whenever it changes, and a beat."""
+    feed, number = hub.feeds.of(session.channel), hub.feeds.number(cursor)
+    feed.readers += 1
+    entries = feed.after(number if number is not None else -1)
+    reading: asyncio.Future[tuple[int, dict[str, Any]]] | None = None
+    shown: dict[str, Any] | None = None
+    quiet = 0.0
+    try:
+        yield "retry: 1000\n\n"
+        while True:
+            status = engine_status(conversation)
+            if status != shown:
+                shown, quiet = status, 0.0
+                yield f"data: {json.dumps({'kind': 'status', **status})}\n\n"
+            reading = reading or asyncio.ensure_future(_next(entries))
+            await asyncio.wait({reading}, timeout=STATUS_EVERY)
+            if not reading.done():
+                quiet += STATUS_EVERY
+                if quiet >= BEAT_SECONDS:
+                    quiet = 0.0
+                    yield ": still here\n\n"
+                continue
+            done, reading = reading, None
+            try:
+                at, entry = done.result()
+            except StopAsyncIteration:
+                yield f"data: {json.dumps({'kind': 'refresh'})}\n\n"
+                return
+            yield f"id: {hub.feeds.cursor(at)}\ndata: {json.dumps(entry)}\n\n"
+    finally:
+        feed.readers -= 1
+        if reading is not None:
+            reading.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await reading
+
+
+async def _next(entries: AsyncIterator[tuple[int, dict[str, Any]]]) -> tuple[int, dict[str, Any]]:
+    return await anext(entries)
