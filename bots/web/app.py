@@ -65,6 +65,17 @@ class Code(BaseModel):
     code: str = Field(max_length=40)
 
 
+async def known(request: Request) -> Session:
+    """The browser's session. Raises Refused where it has none."""
+    session = await find_session(request.app.state.hub.conversation.database, request.cookies.get(COOKIE))
+    if session is None:
+        raise Refused("This page has lost its session; reload it.")
+    return session
+
+
+Known = Annotated[Session, Depends(known)]
+
+
 def create_app(
     conversation: Conversation,
     *,
@@ -94,14 +105,6 @@ def create_app(
     app.state.hub, app.state.codes = hub, codes
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.middleware("http")(refuse_strangers(conversation.settings.host, hosts))
-
-    async def known(request: Request) -> Session:
-        session = await find_session(conversation.database, request.cookies.get(COOKIE))
-        if session is None:
-            raise Refused("This page has lost its session; reload it.")
-        return session
-
-    Known = Annotated[Session, Depends(known)]
 
     @app.exception_handler(ParlanceError)
     async def refused(request: Request, error: ParlanceError) -> JSONResponse:
