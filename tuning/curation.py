@@ -94,7 +94,7 @@ class _Run:
         self._cut = Counter("examples")
         self._new = Counter("near-duplicates removed")
         self._redacted: Tally[str] = Tally()
-        self._people: set[int] = set()
+        self._people: set[str] = set()
         self._duplicates = NearDuplicates()
         self._waiting: list[tuple[Example, int, int, int]] = []
         self._number = array("q")
@@ -110,11 +110,12 @@ class _Run:
             authors = (await session.scalars(select(SourceAuthor).where(SourceAuthor.source_id == source.id))).all()
             speaker = next((row.id for row in authors if row.external_id == source.speaker), 0)
             names = {row.id: redact(row.name) for row in authors}
+            people = {row.id: row.external_id for row in authors}
             builder = ConversationBuilder()
             async for chunk in _stored(session, source.id, names):
-                self._take(self._sorted(chunk, builder), speaker, source.id)
+                self._take(self._sorted(chunk, builder), speaker, source.id, people)
                 say(SORTING, self._conversations.came_in, total)
-            self._take(self._conversations.out_of(builder.finish()), speaker, source.id)
+            self._take(self._conversations.out_of(builder.finish()), speaker, source.id, people)
         self._drop_duplicates()
 
     def result(self) -> Curated:
@@ -143,7 +144,9 @@ class _Run:
         for message in self._conversations.into(chunk):
             yield from self._conversations.out_of(builder.take(message))
 
-    def _take(self, conversations: Iterable[Conversation], speaker: int, source_id: int) -> None:
+    def _take(
+        self, conversations: Iterable[Conversation], speaker: int, source_id: int, people: dict[int, str]
+    ) -> None:
         for conversation in self._answered.into(conversations):
             messages = conversation.messages
             if all(message.author_id != speaker for message in messages):
@@ -155,7 +158,7 @@ class _Run:
             self._private.came_in += len(messages)
             self._private.went_out += len(messages)
             self._cut.came_in += 1
-            self._people.update(message.author_id for message in messages)
+            self._people.update(people[message.author_id] for message in messages)
             for example in self._cut.out_of(examples):
                 self._waiting.append((example, source_id, self._answered.went_out, conversation.began_at))
             if len(self._waiting) >= BATCH:

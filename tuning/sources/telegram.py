@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +102,9 @@ class TelegramExport:
         path, key, found, count = "", "", False, 0
         header: dict[str, Any] = {}
         told: SourceChat | None = None
-        message = _Message(self.file)
-        for kind, value in self._events():
-            if message.depth:
-                message.take(kind, value)
-                if not message.depth:
-                    count += 1
-                    kept = message.finish(self._broken)
-                    if kept is not None:
-                        yield kept
-            elif kind == "map_key":
+        events = chain.from_iterable(self._events())
+        for kind, value in events:
+            if kind == "map_key":
                 key = value
             elif kind in _OPENING:
                 if not stack and kind != "start_map":
@@ -118,7 +112,10 @@ class TelegramExport:
                 if path in _MESSAGES:
                     if kind != "start_map":
                         raise self._no_export()
-                    message.begin()
+                    kept = _Message(self.file, events).finish(self._broken)
+                    count += 1
+                    if kept is not None:
+                        yield kept
                     continue
                 stack.append(path)
                 path = f"{path}/{key}" if len(stack) > 1 else ""
@@ -145,14 +142,14 @@ class TelegramExport:
         if not found and not self.account:
             raise self._no_export()
 
-    def _events(self) -> Iterator[tuple[str, Any]]:
+    def _events(self) -> Iterator[list[tuple[str, Any]]]:
         events = ijson.sendable_list()
         parser = ijson.get_backend("yajl2_c").basic_parse_coro(events)
         ended = False
         try:
             for chunk in self._chunks():
                 parser.send(chunk)
-                yield from events
+                yield events
                 del events[:]
             ended = True
             parser.close()
@@ -169,7 +166,7 @@ class TelegramExport:
                 f"{self.file.name} is not JSON (it breaks off its form near byte {self.position:,}); in "
                 "Telegram Desktop choose “Machine-readable JSON” when you export the chat."
             ) from None
-        yield from events
+        yield events
 
     def _chunks(self) -> Iterator[bytes]:
         """The file's bytes in pieces that never end inside an escape or a surrogate pair: each ends with a quote."""
@@ -216,52 +213,47 @@ class TelegramExport:
 
 
 class _Message:
-    """Collects one message from parser events. `depth` 0 means that none is open."""
+    """One message, read from the events that follow the start of its object."""
 
-    __slots__ = ("_depth_key", "_entities", "_fields", "_file", "_inner", "_key", "_mixed", "_poll", "depth")
+    __slots__ = ("_entities", "_fields", "_file", "_mixed", "_poll")
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, events: Iterator[tuple[str, Any]]) -> None:
         self._file = file
-        self.depth = 0
-        self._fields: dict[str, Any] = {}
-        self._entities: list[str] = []
-        self._mixed: list[str] = []
-        self._poll: list[str] = []
-        self._key = self._inner = ""
-
-    def begin(self) -> None:
-        self.depth = 1
-        self._fields = {}
-        if self._entities or self._mixed or self._poll:
-            self._entities, self._mixed, self._poll = [], [], []
-
-    def take(self, kind: str, value: Any) -> None:
-        """One event inside the message."""
-        depth = self.depth
-        if kind == "map_key":
-            self._inner = value
-            if depth == 1:
-                self._key = value
-        elif kind == "string":
-            if depth == 1:
-                if self._key in _WANTED:
-                    self._fields[self._key] = value
-            elif self._key == "text_entities":
-                if depth == 3 and self._inner == "text":
-                    self._entities.append(value)
-            elif self._key == "text":
-                if depth == 2 or (depth == 3 and self._inner == "text"):
-                    self._mixed.append(value)
-            elif self._key == "poll" and (
-                (depth == 2 and self._inner == "question") or (depth == 4 and self._inner == "text")
-            ):
-                self._poll.append(value if depth == 2 else f"- {value}")
-        elif kind in _OPENING:
-            self.depth = depth + 1
-        elif kind in _CLOSING:
-            self.depth = depth - 1
-        elif depth == 1 and self._key in _WANTED:
-            self._fields[self._key] = value
+        fields: dict[str, Any] = {}
+        entities: list[str] = []
+        mixed: list[str] = []
+        poll: list[str] = []
+        key = inner = ""
+        depth = 1  # 1 within the message's own object
+        for kind, value in events:
+            if kind == "map_key":
+                inner = value
+                if depth == 1:
+                    key = value
+            elif kind == "string":
+                if depth == 1:
+                    if key in _WANTED:
+                        fields[key] = value
+                elif key == "text_entities":
+                    if depth == 3 and inner == "text":
+                        entities.append(value)
+                elif key == "text":
+                    if depth == 2 or (depth == 3 and inner == "text"):
+                        mixed.append(value)
+                elif key == "poll":
+                    if depth == 2 and inner == "question":
+                        poll.append(value)
+                    elif depth == 4 and inner == "text":
+                        poll.append(f"- {value}")
+            elif kind in _OPENING:
+                depth += 1
+            elif kind in _CLOSING:
+                depth -= 1
+                if not depth:
+                    break
+            elif depth == 1 and key in _WANTED:
+                fields[key] = value
+        self._fields, self._entities, self._mixed, self._poll = fields, entities, mixed, poll
 
     def finish(self, broken: bool) -> SourceMessage | None:
         """The message, or None for one that has no text or was not said by anybody. Raises BadInput."""
