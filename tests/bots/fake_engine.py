@@ -32,7 +32,7 @@ class FakeEngine:
 
     script: list[list[str | Exception | asyncio.Event]] = field(default_factory=lambda: [["Hello", " there."]])
     context: int = 100
-    status: EngineStatus = EngineStatus("ready", "The engine is ready.", 0.0)
+    status: EngineStatus = field(default_factory=lambda: EngineStatus("ready", "The engine is ready.", 0.0))
     requests: list[tuple[VersionName, list[Message]]] = field(default_factory=list)
     warmed: list[VersionName] = field(default_factory=list)
     closed: int = 0

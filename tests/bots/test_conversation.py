@@ -4,6 +4,7 @@ import asyncio
 
 from fake_engine import FakeEngine, words
 from sqlalchemy import select
+from waiting import until
 
 from bots.conversation import Conversation
 from bots.events import Answer, Card, Done, Heard, Moved, Notice, Removed, Said
@@ -24,12 +25,6 @@ def notices(events):
 async def rows(database):
     async with database.session() as session:
         return list(await session.scalars(select(Message).order_by(Message.id)))
-
-
-async def until(condition, what="condition"):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def collect(conversation, message, into):
@@ -183,9 +178,12 @@ async def test_an_answer_is_finished_and_logged_when_its_reader_has_gone(convers
             break
     await reading.aclose()
     gate.set()
-    async with asyncio.timeout(20):
-        while (stored := await rows(database))[-1].state == "open":
-            await asyncio.sleep(0.01)
+
+    async def whole():
+        stored = await rows(database)
+        return stored if stored[-1].state != "open" else None
+
+    stored = await until(whole)
     assert (stored[-1].text, stored[-1].state) == ("Some more", "said")
 
 
