@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import structlog
 import typer
 
 from config.errors import ParlanceError
-from config.settings import load_settings
+from config.settings import default_home, load_settings
 from console import assistant_commands, chat_command, data_commands, platform_commands, tuning_commands
 from console.output import errors
+
+LOG_BYTES = 5_000_000
 
 app = typer.Typer(
     name="parlance",
@@ -25,26 +29,33 @@ for module in (assistant_commands, data_commands, tuning_commands, chat_command,
     module.register(app)
 
 
-def _log_to(home: Path) -> None:
+def _log_to(file: Path, level: str) -> None:
     """Commands log to a file: the screen is for results."""
-    (home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
-    stream = (home / "logs" / "parlance.log").open("a", encoding="utf-8")
+    handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("httpx", "httpcore", "aiosqlite", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
-            structlog.processors.add_log_level,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
 
 
 def main() -> None:
     """Run a command; whatever goes wrong ends in one sentence and an exit code."""
+    file = default_home() / "logs" / "parlance.log"
     try:
-        home = load_settings().home
-        _log_to(home)
+        settings = load_settings()
+        settings.paths.ensure()
+        _log_to(file, settings.log_level)
         app(standalone_mode=True)
     except ParlanceError as error:
         errors.print(str(error), style="red", markup=False, soft_wrap=True)
@@ -60,7 +71,7 @@ def main() -> None:
     except Exception:
         structlog.get_logger().error("command broke", trace=traceback.format_exc())
         errors.print(
-            f"Something went wrong that Parlance did not expect; the details are in {home / 'logs' / 'parlance.log'}.",
+            f"Something went wrong that Parlance did not expect; the details are in {file}.",
             style="red",
             markup=False,
             soft_wrap=True,
