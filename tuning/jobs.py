@@ -73,7 +73,7 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
 async def _estimate(session: AsyncSession, settings: Settings, assistant: Assistant, found: Curated) -> int:
     """Seconds: as the last job of this base model went, by examples; before there is one, from its arithmetic."""
     model = find_model(assistant.base_model)
-    last = await session.scalar(
+    last: Job | None = await session.scalar(
         select(Job)
         .join(Assistant, Assistant.id == Job.assistant_id)
         .where(Job.state == "done", Assistant.base_model == assistant.base_model)
@@ -81,7 +81,8 @@ async def _estimate(session: AsyncSession, settings: Settings, assistant: Assist
     )
     if last is not None and last.started_at and last.ended_at and last.plan.get("examples"):
         took = (last.ended_at - last.started_at).total_seconds()
-        return round(GATE_SECONDS + max(0.0, took - GATE_SECONDS) * found.examples / last.plan["examples"])
+        each = max(0.0, took - GATE_SECONDS) / int(last.plan["examples"])
+        return round(GATE_SECONDS + each * found.examples)
     hardware = probe(settings.home)
     device = plan(hardware, model).device
     speed = FLOPS_A_CARD if device == "cuda" else FLOPS_A_CORE * hardware.cores

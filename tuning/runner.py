@@ -1,53 +1,30 @@
-"""Runs jobs: one at a time, one runner a home, each step resumable, so that a kill at any moment loses nothing.
+"""Runs jobs: one at a time, one runner a home, in the order in which they were asked for.
 
-A job's folder holds what its steps have made. A step whose result is there is not done again: curation leaves
-`curated.json`, training `result.json`, publication the version's folder. Only a finished job leaves rows in the
-version table. The folder, which holds training text, goes when the job ends, however it ends.
+A kill at any moment loses nothing: what a dead runner left goes back in line, and its steps (tuning/job_steps.py) go on
+where they were. A job's folder, which holds training text, goes when the job ends, however it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import shutil
-import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from typing import IO, Any
+from typing import IO
 
 import structlog
 from sqlalchemy import select, update
 
-from config.catalogue import find_model
 from config.errors import JobFailed, ParlanceError
-from config.hardware import plan, probe
-from config.names import VersionName, untuned
 from config.settings import Settings
-from serving.adapters import ensure_untuned, publish, verify
-from serving.client import EngineClient, Sampling
-from serving.prompt import ChatTokenizer
 from store.assistants import next_number
 from store.columns import now
-from store.database import Database, open_database
-from store.lineage import pack_ids
-from store.tables import Assistant, Job, Lineage, Version
-from tuning.curation import Curated, curate
-from tuning.gate.judge import Case, Contender, judge
-from tuning.gate.report import Report
-from tuning.training.process import run_training
-from tuning.training.run import RunFolder, TrainingRun, write_whole
-from tuning.versions import promote
+from store.database import Database
+from store.tables import Assistant, Job
+from tuning.job_steps import LOOK_EVERY, Cancelled, EngineSource, JobSteps
 
 log = structlog.get_logger()
 
-EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
 MOST_ATTEMPTS = 5
-LOOK_EVERY = 0.5
-
-
-class Cancelled(Exception):
-    """The job was asked to stop."""
 
 
 class JobRunner:
@@ -114,7 +91,7 @@ class JobRunner:
                 raise JobFailed(
                     f"The job was broken off {MOST_ATTEMPTS} times; see the log for why, then start it again."
                 )
-            await _Run(self._database, self._settings, self._engine, job, assistant).all_steps()
+            await JobSteps(self._database, self._settings, self._engine, job, assistant).all_steps()
             await self._end(job.id, "done", None)
         except Cancelled:
             await self._end(job.id, "cancelled", None)
@@ -134,207 +111,3 @@ class JobRunner:
             await session.execute(
                 update(Job).where(Job.id == job_id).values(state=state, step="done", error=error, ended_at=now())
             )
-
-
-class _Run:
-    """One job on its way through the steps."""
-
-    def __init__(
-        self, database: Database, settings: Settings, engine: EngineSource, job: Job, assistant: Assistant
-    ) -> None:
-        self._database = database
-        self._settings = settings
-        self._engine = engine
-        self._job = job
-        self._assistant = assistant
-        self._model = find_model(assistant.base_model)
-        self._name = VersionName(assistant.name, job.version or 0)
-        self._run = RunFolder(settings.paths.job(job.id))
-        self._folder = self._run.folder
-        self._told = 0.0
-
-    async def all_steps(self) -> None:
-        if await self._recorded():  # killed after the verdict, before the job was noted as done
-            return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        curated = await self._curate()
-        facts = await self._learn()
-        digest = await self._publish(facts)
-        report = await self._measure()
-        await self._record(curated, digest, report)
-        if report.verdict == "pass" and self._assistant.auto_promote:
-            async with self._engine() as client:
-                await promote(self._database, client, self._assistant.name, self._name.number, "policy")
-
-    async def _tell(self, step: str, fraction: float, sentence: str, *, force: bool = False, **more: Any) -> None:
-        """Write progress, at most twice a second, and notice a wish to stop."""
-        if not force and time.monotonic() - self._told < LOOK_EVERY:
-            return
-        self._told = time.monotonic()
-        progress = {"fraction": round(fraction, 4), "sentence": sentence, **more}
-        async with self._database.session() as session:
-            job = await session.get_one(Job, self._job.id)
-            job.step, job.progress = step, progress
-            if job.cancel:
-                raise Cancelled
-
-    async def _curate(self) -> dict[str, Any]:
-        done = self._folder / "curated.json"
-        if not done.exists():
-            await self._tell("reading", 0.0, "Reading the log", force=True)
-            found = await self._curate_apart()
-            write_whole(done, json.dumps(found).encode())
-        curated: dict[str, Any] = json.loads(done.read_text())
-        async with self._database.session() as session:
-            job = await session.get_one(Job, self._job.id)
-            job.plan = {key: curated[key] for key in ("messages", "conversations", "examples", "people", "funnel")}
-        return curated
-
-    async def _curate_apart(self) -> dict[str, Any]:
-        """Curation keeps a processor busy, so it runs in a thread with a database connection of its own."""
-        at = (0, 0)
-        stopped = False
-
-        def say(step: str, done: int, total: int) -> None:
-            nonlocal at
-            at = (done, total)
-            if stopped:
-                raise Cancelled
-
-        async def work() -> Curated:
-            database = await open_database(self._settings)
-            try:
-                return await curate(database, self._assistant.id, self._folder, say)
-            finally:
-                await database.close()
-
-        curating = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(work())))
-        try:
-            while not curating.done():
-                await asyncio.wait({curating}, timeout=LOOK_EVERY)
-                done, total = at
-                await self._tell("reading", done / max(total, 1), "Reading the log", force=True)
-        finally:
-            stopped = True
-            if not curating.done():
-                with suppress(Cancelled):
-                    await curating
-        found = await curating
-        return {
-            "messages": found.funnel[0].came_in, "conversations": found.conversations, "examples": found.examples,
-            "people": found.people, "funnel": [step.to_json() for step in found.funnel],
-            "lineage": {str(source): ids for source, ids in found.lineage.items()},
-        }  # fmt: skip
-
-    async def _learn(self) -> dict[str, Any]:
-        if self._run.read_result() is None:
-            self._write_run()
-            await self._tell("learning", 0.0, "Getting ready to learn", force=True)
-            async with aclosing(run_training(self._run, self._settings.paths.logs / "training.log")) as steps:
-                async for at in steps:
-                    await self._tell(
-                        "learning", at.step / max(at.steps, 1), "Learning", loss=at.loss, seconds_left=at.seconds_left
-                    )
-        result = self._run.read_result()
-        if result is None:
-            raise JobFailed("The training ended without a result; its log says why. Try once more.")
-        return result.model_dump()
-
-    def _write_run(self) -> None:
-        """Once: a resumed job goes on as it began, whatever was set meanwhile."""
-        if self._run.settings.exists():
-            return
-        hardware = plan(probe(self._settings.home), self._model)
-        run = TrainingRun(
-            model=self._model.location,
-            device=hardware.device,
-            dtype=hardware.dtype,
-            threads=hardware.training_threads,
-            context=hardware.context,
-            system_prompt=self._assistant.system_prompt,
-        )
-        write_whole(self._run.settings, run.model_dump_json(indent=1).encode())
-
-    @property
-    def _system_prompt(self) -> str:
-        """The one this job trains with."""
-        return self._run.read_settings().system_prompt
-
-    async def _publish(self, facts: dict[str, Any]) -> str:
-        final = self._settings.paths.adapter(self._name)
-        if final.exists():  # published before a kill
-            return (await asyncio.to_thread(verify, final)).digest
-        about = {"base_model": self._model.location, "training": facts, "job": self._job.id}
-        return await asyncio.to_thread(publish, self._run.adapter, final, about)
-
-    async def _measure(self) -> Report:
-        await self._tell("measuring", 0.0, "Waiting for the engine", force=True)
-        hardware = plan(probe(self._settings.home), self._model)
-        await asyncio.to_thread(ensure_untuned, self._settings.paths, self._model)
-        tokenizer = await asyncio.to_thread(ChatTokenizer, self._model.location)
-        share = 0.0
-
-        def say(fraction: float) -> None:
-            nonlocal share
-            share = fraction
-
-        case = Case(
-            candidate=Contender(self._name, self._system_prompt),
-            untouched=untuned(self._model.name),
-            in_service=await self._in_service(),
-            run=self._folder,
-            dtype=hardware.dtype,
-            sampling=Sampling(
-                max_tokens=self._settings.max_answer_tokens,
-                temperature=self._settings.temperature,
-                repetition_penalty=self._settings.repetition_penalty,
-                seed=1,
-            ),
-        )
-        began = time.monotonic()
-        async with self._engine() as client:
-            judging = asyncio.create_task(judge(case, client, tokenizer, say))
-            try:
-                while not judging.done():
-                    await asyncio.wait({judging}, timeout=LOOK_EVERY)
-                    spent = time.monotonic() - began
-                    left = round(spent / share * (1 - share)) if share > 0.05 else None
-                    await self._tell("measuring", share, "Measuring", force=True, seconds_left=left)
-                return await judging
-            finally:
-                if not judging.done():
-                    judging.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await judging
-
-    async def _in_service(self) -> Contender | None:
-        async with self._database.session() as session:
-            assistant = await session.get_one(Assistant, self._assistant.id)
-            row = await session.scalar(
-                select(Version).where(Version.assistant_id == assistant.id, Version.number == assistant.in_service)
-            )
-        if row is None or row.base_model != self._assistant.base_model:
-            return None
-        return Contender(VersionName(assistant.name, row.number), row.system_prompt)
-
-    async def _recorded(self) -> bool:
-        mine = select(Version.id).where(Version.assistant_id == self._assistant.id, Version.number == self._name.number)
-        async with self._database.session() as session:
-            return await session.scalar(mine) is not None
-
-    async def _record(self, curated: dict[str, Any], digest: str, report: Report) -> None:
-        """The version's row, report and lineage in one transaction."""
-        async with self._database.session() as session:
-            version = Version(
-                assistant_id=self._assistant.id,
-                number=self._name.number,
-                state="passed" if report.verdict == "pass" else "failed",
-                digest=digest,
-                system_prompt=self._system_prompt,
-                base_model=self._assistant.base_model,
-                report=report.model_dump() | {"funnel": curated["funnel"]},
-            )
-            session.add(version)
-            await session.flush()
-            for source_id, ids in curated["lineage"].items():
-                session.add(Lineage(version_id=version.id, source_id=int(source_id), message_ids=pack_ids(ids)))

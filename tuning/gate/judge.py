@@ -52,7 +52,8 @@ def _rows(file: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _exchanges(file: Path, system_prompt: str | None) -> list[Exchange]:
+def exchanges_of(file: Path, system_prompt: str | None) -> list[Exchange]:
+    """The conversations of a .jsonl file of curation, the system prompt put first (None: as they stand)."""
     made = []
     for row in _rows(file):
         messages: list[Message] = row["messages"]  # type: ignore[assignment]
@@ -74,8 +75,8 @@ def _questions(exchanges: list[Exchange], count: int) -> list[list[Message]]:
 async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say: Callable[[float], None]) -> Report:
     """Measure and decide. `say` hears the share done, 0 to 1. Raises EngineUnavailable or JobFailed."""
     candidate, other = case.candidate, case.in_service
-    held_out = _exchanges(case.run / "held_out.jsonl", candidate.system_prompt)
-    probe = _exchanges(PROBE, None)
+    held_out = exchanges_of(case.run / "held_out.jsonl", candidate.system_prompt)
+    probe = exchanges_of(PROBE, None)
     questions = _questions(held_out, ANSWERS)
     asked = questions[:: max(1, len(questions) // SAMPLES)][:SAMPLES]
     total = len(held_out) * (3 if other else 2) + len(probe) * 2 + len(questions) + len(asked) * 2
@@ -90,7 +91,7 @@ async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say:
     base = await mean_loss(client, case.untouched, held_out, tokenizer, step)
     theirs = None
     if other is not None:
-        with_theirs = _exchanges(case.run / "held_out.jsonl", other.system_prompt)
+        with_theirs = exchanges_of(case.run / "held_out.jsonl", other.system_prompt)
         theirs = await mean_loss(client, other.version, with_theirs, tokenizer, step)
     general_base = await mean_loss(client, case.untouched, probe, tokenizer, step)
     general_ours = await mean_loss(client, candidate.version, probe, tokenizer, step)

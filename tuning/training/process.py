@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from config.errors import JobFailed
@@ -19,7 +19,7 @@ LOOK_EVERY = 0.5
 GRACE = 4.0
 
 
-async def run_training(run: RunFolder, log: Path) -> AsyncIterator[Progress]:
+async def run_training(run: RunFolder, log: Path) -> AsyncGenerator[Progress, None]:
     """Train in the folder of `run` and yield progress as it changes; ends when the adapter is there.
 
     Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed.
