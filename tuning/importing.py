@@ -135,27 +135,26 @@ class _Reading:
                     continue
                 taken = current
                 source = await self._source(current.head)
-                if not (export.account and wanted is None):
-                    before = await self._read_before(source)
-                    if before is not None:
-                        return source, before
-                imported = Import(source_id=source.id, file_digest="")
-                self._session.add(imported)
-                await self._session.flush()
-                store = ChatStore(self._session, source, imported, self._digest_key)
-                await store.open()
+                before = await self._read_before(source)
+                if before is None:
+                    imported, store = await self._open(source)
+                else:
+                    imported = before
+                    if wanted is not None or not export.account:
+                        break
+            if store is None:
+                continue  # known already; the rest is read to see whether there are other chats
             answers.take(item.external_id, item.author_id, item.sent_at, item.reply_to)
             pending.append(item)
-            if len(pending) == CHUNK and store is not None:
+            if len(pending) == CHUNK:
                 await store.add(pending, name)
                 pending.clear()
                 say(READING, export.position, export.size)
-        if taken is None or store is None:
+        if taken is None:
             raise _nothing_taken(export, chats, wanted)
-        if wanted is None:
-            _require_one(chats)
-        else:
-            _require_one([one for one in chats if _is_called(one.head, wanted)])
+        _require_one([one for one in chats if wanted is None or _is_called(one.head, wanted)])
+        if store is None:
+            return source, imported
         await store.add(pending, name)
         await store.finish()
         say(READING, export.size, export.size)
@@ -179,13 +178,22 @@ class _Reading:
         await self._session.flush()
         return source
 
+    async def _open(self, source: Source) -> tuple[Import, ChatStore]:
+        imported = Import(source_id=source.id, file_digest="")
+        self._session.add(imported)
+        await self._session.flush()
+        store = ChatStore(self._session, source, imported, self._digest_key)
+        await store.open()
+        return imported, store
+
     async def _read_before(self, source: Source) -> Import | None:
         """The import of this very file into this source, if there was one."""
-        imports = (await self._session.scalars(select(Import).where(Import.source_id == source.id))).all()
-        if not imports:
+        if await self._session.scalar(select(Import.id).where(Import.source_id == source.id).limit(1)) is None:
             return None
         digest = await asyncio.to_thread(_digest, self._export.file)
-        return next((one for one in imports if one.file_digest == digest), None)
+        same = select(Import).where(Import.source_id == source.id, Import.file_digest == digest)
+        found: Import | None = await self._session.scalar(same.limit(1))
+        return found
 
 
 def _digest(file: Path) -> str:

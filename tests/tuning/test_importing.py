@@ -141,7 +141,11 @@ async def test_an_account_with_one_chat_in_use_needs_no_choice(database: Databas
     await add_assistant(database)
     file = written(tmp_path, account(chat([], "Empty", 5), chat(talk(50))))
     assert (await take(database, file)).messages == 100
-    assert (await take(database, file)).new == 0
+    before = (await every_row(database))["source_messages"]
+    again = await take(database, file)
+    after = await every_row(database)
+    assert (again.new, again.messages, len(after["imports"])) == (0, 100, 1)
+    assert after["source_messages"] == before
 
 
 async def test_the_speaker_can_be_named_in_part_by_id_or_changed_later(database: Database, tmp_path: Path) -> None:
