@@ -2,8 +2,9 @@
 
 Promises that once the owner is gone, however it went (its end of the pipe on our standard input closes), or on
 SIGTERM or SIGINT, or when the command itself ends, every process that the command started is ended: SIGTERM first,
-SIGKILL after the grace. All run in one session and process group whose number is this process's own. Ends with the
-command's exit status, 128 + N where signal N ended it. Standard library only; knows nothing of what it runs.
+SIGKILL after the grace (a second at most where the command itself has ended). All run in one session and process
+group whose number is this process's own. Ends with the command's exit status, 128 + N where signal N ended it.
+Standard library only; knows nothing of what it runs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 GRACE_SECONDS = 10.0
+ORPHANS_GRACE_SECONDS = 1.0
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -108,7 +110,7 @@ class Leash:
 
     def _end_all(self) -> None:
         asked: set[int] = set()
-        deadline = time.monotonic() + self.grace
+        deadline = time.monotonic() + (self.grace if self.status is None else min(self.grace, ORPHANS_GRACE_SECONDS))
         while left := followers():
             if time.monotonic() > deadline:
                 send(left, signal.SIGKILL)

@@ -64,7 +64,8 @@ class EngineSupervisor:
         self.ownership = Ownership(self.paths)
         self._state: State = "off"
         self._why = "The engine is not running."
-        self._since = 0.0
+        self._began: float | None = None
+        """When the engine that is awaited was started, or will be; by the monotonic clock."""
         self._engine: Leashed | None = None
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -77,8 +78,8 @@ class EngineSupervisor:
     @property
     def status(self) -> EngineStatus:
         """How things stand now."""
-        if self.pid is not None and self._state != "ready":
-            return self.expected(self._state, self._why, time.monotonic() - self._since)
+        if self._state in ("warming", "restarting") and self._began is not None:
+            return self.expected(self._state, self._why, time.monotonic() - self._began)
         return EngineStatus(self._state, self._why, 0.0 if self._state == "ready" else None)
 
     def expected(self, state: State, sentence: str, elapsed: float) -> EngineStatus:
@@ -122,6 +123,7 @@ class EngineSupervisor:
                 ready_for = await self._one_life()
                 failures = 1 if ready_for > STEADY_SECONDS else failures + 1
                 pause = min(LONGEST_BACK_OFF, 2.0 ** (failures - 1))
+                self._began = time.monotonic() + pause
                 log.warning("the engine ended; see %s", self.log_file)
                 if failures >= FAILURES_TO_TELL:
                     why = f"The engine failed {failures} times in a row; the end of {self.log_file} says why"
@@ -147,7 +149,7 @@ class EngineSupervisor:
 
     async def _one_life(self) -> float:
         """Start an engine and stay with it until it has ended; for how many seconds it was ready."""
-        self._since = time.monotonic()
+        began = self._began = time.monotonic()
         self._engine = engine = await launch(self.model, self.plan, self.paths, self._key.get_secret_value())
         ended = asyncio.create_task(engine.wait())
         try:
@@ -155,7 +157,7 @@ class EngineSupervisor:
             if not await self._becomes_ready(ended):
                 return 0.0
             ready = time.monotonic()
-            self._remember_seconds(ready - self._since)
+            self._remember_seconds(ready - began)
             self._say("ready", "The engine is ready.")
             await self._watch(ended)
             return time.monotonic() - ready
@@ -231,7 +233,7 @@ class EngineSupervisor:
             owner=os.getpid(),
             socket=str(self.paths.engine_socket),
             pid=self.pid or 0,
-            started=time.time() - (time.monotonic() - self._since),
+            started=time.time() - (time.monotonic() - (self._began or time.monotonic())),
             model=self.model.name,
             context=self.plan.context,
             state=self._state,
