@@ -9,7 +9,6 @@ Knows nothing of databases, nor of what becomes of the messages.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from typing import Any
 import ijson
 
 from config.errors import BadInput
+from tuning.sources.surrogates import MARK, marked
 
 CHUNK_BYTES = 1 << 16
 LONGEST_TEXT = 16_384
@@ -42,16 +42,6 @@ _WANTED = {
 }  # fmt: skip
 _OPENING = {"start_map", "start_array"}
 _CLOSING = {"end_map", "end_array"}
-_BROKEN_MARK = "\ufdd0"
-"""Stands for a lone surrogate between the byte stream and the message it is found in: a code point that no text has."""
-_BROKEN_BYTES = _BROKEN_MARK.encode()
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\xed[\xa0-\xbf][\x80-\xbf])"
-    rb"|\\.",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +179,9 @@ class TelegramExport:
             yield self._marked(rest)
 
     def _marked(self, data: bytes) -> bytes:
-        """With lone surrogates, escaped or raw, replaced by a mark that `_Message` finds again."""
-        if _SURROGATE.search(data) is None:
-            return data
-        marked, _ = _ESCAPE.subn(lambda found: _BROKEN_BYTES if found.group(1) else found.group(), data)
-        self._broken = self._broken or marked != data
-        return marked
+        clean = marked(data)
+        self._broken = self._broken or clean is not data
+        return clean
 
     def _chat(self, header: dict[str, Any]) -> SourceChat:
         if type(header.get("id")) is not int:
@@ -203,7 +190,7 @@ class TelegramExport:
         title = header.get("name")
         if not isinstance(title, str) or not title.strip():
             title = "Saved messages" if kind == "saved_messages" else DELETED
-        return SourceChat(str(header["id"]), title.replace(_BROKEN_MARK, "�"), kind)
+        return SourceChat(str(header["id"]), title.replace(MARK, "�"), kind)
 
     def _no_export(self) -> BadInput:
         return BadInput(
@@ -278,7 +265,7 @@ class _Message:
                 "than 4,096; export the chat again, or take this message out."
             )
         author_id, author = self._author(fields)
-        if broken and (_BROKEN_MARK in text or _BROKEN_MARK in author or _BROKEN_MARK in author_id):
+        if broken and (MARK in text or MARK in author or MARK in author_id):
             raise BadInput(
                 f"Message {number} in {self._file.name} holds half of a character (a lone surrogate); export the chat "
                 "again, or take this message out."
