@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def loss_of(model: LlamaForCausalLM, batch: torch.Tensor, dtype: torch.dtype) ->
 
 
 def main() -> None:
+    """Train, and write the model with its tokenizer and `training.json`."""
     ask = argparse.ArgumentParser(prog="python -m demo.training", description=__doc__.split("\n", 1)[0])
     ask.add_argument("--data", type=Path, required=True, help="folder with sgd-*.jsonl.gz and topical-chat.jsonl.gz")
     ask.add_argument("--out", type=Path, default=Path("demo/model"), help="where the model's files go")
@@ -129,7 +131,9 @@ def main() -> None:
         kept.load_state_dict(model.state_dict())
         kept.save_pretrained(asked.out)
 
-    clock, saved_at = time.monotonic(), 0.0
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
+    clock, saved_at = time.monotonic(), spent
     budget = asked.hours * 3600
     model.train()
     while spent < budget:
@@ -154,10 +158,12 @@ def main() -> None:
                     f"step {step} epoch {epoch} tokens {seen:,} loss {loss.item():.3f} minutes {spent / 60:.1f}",
                     flush=True,
                 )
-            if spent - saved_at > 600 or spent >= budget:
+            if spent - saved_at > 600 or spent >= budget or stopping:
                 saved_at = spent
                 print(f"dev loss {measure():.4f} at {seen:,} tokens, {spent / 60:.0f} minutes", flush=True)
                 save()
+            if stopping:
+                return
             if spent >= budget:
                 break
 
