@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 
 import structlog
 
@@ -44,6 +45,7 @@ class Conversation:
         self.database = database
         self.settings = settings
         self.engine = engine
+        self._tokenizer_source = tokenizer_source
         self._answering = Answering(database, settings, engine, tokenizer_source)
         self._lines: dict[str, Line] = {}
         self._work: set[asyncio.Task[None]] = set()
@@ -54,11 +56,16 @@ class Conversation:
             async for event in self._follow(lambda show: self._take(incoming, show)):
                 yield event
 
-    async def unanswered(self) -> list[Incoming]:
-        """Questions that a killed process left behind, oldest first. Call once at the start, before `handle`; give each
-        to `answer_left`. One that was left twice is given up, and its channel's transcript says so."""
+    async def prepare(self) -> None:
+        """Load what the first answer needs, so that nobody waits for it. Errors show again when somebody asks."""
+        with suppress(ParlanceError):
+            await self._tokenizer_source()
+
+    async def unanswered(self, account: str) -> list[Incoming]:
+        """Questions to `account` that a killed process left behind, oldest first. Call once at the start, before
+        `handle`; give each to `answer_left`. One left twice is given up, and its channel's transcript says so."""
         async with self.database.session() as session:
-            left = await left_unanswered(session)
+            left = await left_unanswered(session, account)
         return [
             Incoming(
                 channel.account, channel.key, "", message.author, "member", message.text, message.external_id or "",
@@ -115,7 +122,7 @@ class Conversation:
                     else:
                         await self._answering.answer(channel, message, stop, show)
         except ParlanceError as error:
-            log.info("refused", channel=incoming.channel, reason=str(error))
+            log.info("refused", channel=incoming.channel, kind=type(error).__name__)  # the sentence may quote them
             show(Notice(str(error), "warning"))
         except Exception:
             log.exception("message_failed", channel=incoming.channel)

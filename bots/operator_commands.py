@@ -64,7 +64,7 @@ async def versions(call: Call) -> None:
     ready = next((view for view in views if view.state == "passed" and not view.in_service), None)
     buttons = [Button(f"Put {ready.name} into service", f"/promote {ready.name.number}")] if ready else []
     if any(view.in_service for view in views):
-        buttons.append(Button("Go back to the one before", "/rollback", "quiet"))
+        buttons.append(Button("Go back to the one before", "/rollback"))
     call.show(Card("versions", f"Versions of {assistant}", tuple(lines), buttons=tuple(buttons)))
 
 
@@ -74,7 +74,7 @@ async def promote_version(call: Call) -> None:
     number = version_number(call.word, assistant) if call.word else None
     move = await all_versions.promote(call.database, call.engine.client, assistant, number, call.incoming.author)
     call.show(Card("service", move.sentence, ("Answers under way finish as they began.",), tone="good",
-                   buttons=(Button("Take it back", "/rollback", "quiet"),)))  # fmt: skip
+                   buttons=(Button("Take it back", "/rollback"),)))  # fmt: skip
 
 
 def version_number(word: str, assistant: str) -> int:

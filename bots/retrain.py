@@ -77,15 +77,17 @@ async def watch(call: Call, assistant: str, job: Job) -> None:
 def progress_card(key: str, assistant: str, job: Job) -> Card:
     """How far a job is: its step, a bar, the present loss in words, the time left."""
     progress = job.progress or {}
-    lines = [progress.get("sentence") or STEPS.get(job.step, job.step)]
+    step = STEPS.get(job.step, job.step)
+    sentence = progress.get("sentence")
+    lines = [sentence] if sentence and sentence != step else []
     if progress.get("loss") is not None:
         lines.append(f"Surprise at what it reads: {progress['loss']:.2f} (it should fall as it learns)")
     left = progress.get("seconds_left")
     if left is not None:
         lines.append(time_left(left))
-    title = f"{assistant}: {STEPS.get(job.step, job.step).lower()}"
+    title = f"{assistant}: {step.lower()}"
     return Card(key, title, tuple(lines), bar=overall(job.step, progress.get("fraction")),
-                buttons=(Button("Stop learning", "/cancel", "quiet"),))  # fmt: skip
+                buttons=(Button("Stop learning", "/cancel"),))  # fmt: skip
 
 
 def overall(step: str, fraction: float | None) -> float:
@@ -96,8 +98,8 @@ def overall(step: str, fraction: float | None) -> float:
 
 
 def time_left(seconds: float) -> str:
-    """'about 3 minutes left'."""
+    """'About 3 minutes left'."""
     if seconds < 60:
-        return "less than a minute left in this step"
+        return "Less than a minute left in this step"
     minutes = round(seconds / 60)
-    return f"about {minutes} minute{'' if minutes == 1 else 's'} left in this step"
+    return f"About {minutes} minute{'' if minutes == 1 else 's'} left in this step"

@@ -181,23 +181,25 @@ async def transcript(session: AsyncSession, channel: Channel, limit: int) -> lis
     return list(rows)[::-1]
 
 
-async def left_unanswered(session: AsyncSession) -> list[tuple[Channel, Message]]:
-    """Questions that a process which is gone left without an answer, oldest first, each given once more.
+async def left_unanswered(session: AsyncSession, account: str) -> list[tuple[Channel, Message]]:
+    """Questions to `account` that a process which is gone left without an answer, oldest first, each given once more.
 
     Call it once, before anything is answered: rows under way are taken for abandoned.
     """
+    ours = Message.channel_id.in_(select(Channel.id).where(Channel.account == account))
     await session.execute(
         update(Message)
-        .where(Message.state == "resumed")
+        .where(Message.state == "resumed", ours)
         .values(state="failed", text="I was interrupted twice while answering this, so I let it be; please ask again.")
     )
-    await session.execute(update(Message).where(Message.state == "open").values(state="resumed"))
+    await session.execute(update(Message).where(Message.state == "open", ours).values(state="resumed"))
     answer = aliased(Message)
     settled = select(answer.id).where(answer.answers == Message.id, answer.state.in_((*TOLD, "failed")))
     rows = await session.execute(
         select(Channel, Message)
         .join(Message, Message.channel_id == Channel.id)
         .where(
+            Channel.account == account,
             Message.role == "user",
             Message.state == "said",
             Message.id > Channel.memory_after,

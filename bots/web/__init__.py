@@ -1,0 +1,1 @@
+"""The web connector: a chat page and its stream. Knows the conversation, not how it is put together."""

@@ -26,11 +26,13 @@ from bots.commands import allowed
 from bots.conversation import LONGEST_MESSAGE, Conversation
 from bots.web.access import COOKIE, COOKIE_SECONDS, OperatorCodes, Pace, Session, find_session, new_session
 from bots.web.guard import refuse_strangers
-from bots.web.hub import Hub
+from bots.web.hub import ACCOUNT, Hub
 from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
 
 HERE = Path(__file__).parent
 MESSAGES_A_MINUTE = 40
+PREPARE_AFTER_SECONDS = 4.0
+"""Loading a tokenizer keeps a processor busy; the first page comes first."""
 BEAT_SECONDS = 15.0
 STATUS_EVERY = 1.0
 SUGGESTIONS = ("Hello! Who are you?", "What can you help me with?", "Tell me something about this place.")
@@ -95,9 +97,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        for incoming in await conversation.unanswered():
+        for incoming in await conversation.unanswered(ACCOUNT):
             hub.answer_left(incoming)
+        preparing = asyncio.create_task(_prepare(conversation))
         yield
+        preparing.cancel()
+        with suppress(asyncio.CancelledError):
+            await preparing
         await hub.close()
         await conversation.close()
 
@@ -204,6 +210,11 @@ def create_app(
         )
 
     return app
+
+
+async def _prepare(conversation: Conversation) -> None:
+    await asyncio.sleep(PREPARE_AFTER_SECONDS)
+    await conversation.prepare()
 
 
 def engine_status(conversation: Conversation) -> dict[str, Any]:

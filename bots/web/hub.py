@@ -61,7 +61,9 @@ class Hub:
         feed = self.feeds.of(incoming.channel)
         said: dict[int, int] = {}
         async for event in events:
-            if not (quiet and isinstance(event, Heard)):
+            if quiet and isinstance(event, Heard):
+                feed.last_message = max(feed.last_message, event.message_id)
+            else:
                 feed.add(entry_of(event, incoming, feed, said))
 
     async def assistant(self, session: Session) -> str | None:

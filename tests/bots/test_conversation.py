@@ -198,11 +198,11 @@ async def test_what_a_killed_process_left_is_answered_after_a_restart_and_only_t
     await conversation.close()
     await task
     again = Conversation(database, settings, FakeEngine([["Late, but here."]]), words)
-    left = await again.unanswered()
+    left = await again.unanswered("web")
     assert [message.text for message in left] == ["Left"]
     events = [event async for event in again.answer_left(left[0])]
     assert answers(events)[0].text == "Late, but here."
-    assert await again.unanswered() == []
+    assert await again.unanswered("web") == []
     assert [row.state for row in await rows(database)] == ["said", "said", "said", "said"]
 
 
@@ -213,8 +213,8 @@ async def test_a_message_that_was_left_twice_is_given_up_with_a_sentence(convers
     await until(lambda: len(fake_engine.requests) == 1)
     await conversation.close()
     await task
-    assert len(await conversation.unanswered()) == 1  # the process that asked this dies as well
-    assert await conversation.unanswered() == []
+    assert len(await conversation.unanswered("web")) == 1  # the process that asked this dies as well
+    assert await conversation.unanswered("web") == []
     answer = (await rows(database))[-1]
     assert answer.state == "failed" and "ask again" in answer.text
 

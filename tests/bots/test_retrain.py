@@ -72,7 +72,7 @@ async def test_progress_is_one_card_that_changes_and_ends_in_a_report_with_a_cho
     await set_job(database, state="running", step="learning", progress=progress)
     await until(lambda: any(card.bar and card.bar > 0.4 for card in cards(shown)))
     card = cards(shown)[-1]
-    assert "about 3 minutes left" in " ".join(card.lines) and "2.50" in " ".join(card.lines)
+    assert "About 3 minutes left" in " ".join(card.lines) and "2.50" in " ".join(card.lines)
     assert card.buttons[0].command == "/cancel"
     await add_version(database)
     await set_job(database, state="done", step="done", version=1)

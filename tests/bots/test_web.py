@@ -13,6 +13,7 @@ from web_server import Browser, Site, serving
 
 from bots.conversation import Conversation
 from bots.web.access import CODE_SECONDS, COOKIE, OperatorCodes, new_session
+from bots.web.feed import Feeds
 from config.errors import Refused
 from store.assistants import add_assistant
 from store.tables import Job, Message, WebSession
@@ -320,11 +321,16 @@ async def test_an_operator_who_opens_the_page_sees_a_job_that_is_under_way(brows
                 progress={"fraction": 0.5, "loss": 2.5, "seconds_left": 100, "sentence": "Learning"})
         )  # fmt: skip
     await browser.open()
+    cursor = (await browser.history())["cursor"]
+    await browser.say("Hello")
+    await browser.read_until("done", cursor)
+    site.app.state.hub.feeds = Feeds()  # as after a restart
     await browser.http.post("/api/operator", json={"code": site.app.state.codes.operator_code()})
     card = (await browser.read_until("card", f"{site.app.state.hub.feeds.boot}.0"))[-1]
-    assert 0.4 < card["bar"] < 0.5 and "about 2 minutes left" in " ".join(card["lines"])
+    assert 0.4 < card["bar"] < 0.5 and "About 2 minutes left" in " ".join(card["lines"])
     await browser.open()
-    assert sum(item["kind"] == "card" for item in (await browser.history())["items"]) == 1
+    kinds = [item["kind"] for item in (await browser.history())["items"]]
+    assert kinds == ["message", "message", "notice", "card"]
 
 
 def test_importing_the_page_loads_no_model_library():

@@ -158,7 +158,7 @@ export class Log {
     if (first && answer.text) this.speak(answer.text);
   }
 
-  whole({ id, answers: question, text, state }) {
+  whole({ id, answers: question, text, state, version }) {
     this.thought(question);
     this.under_way.delete(`m${id}`);
     this.dirty.delete(id);
@@ -167,6 +167,7 @@ export class Log {
     item.classList.remove("streaming");
     item.querySelector(".words").replaceChildren(markdown(text));
     item.querySelector(".actions")?.remove();
+    if (version) item.title = `Answered by ${version}`;
     const actions = element("div", { class: "actions" });
     if (text) actions.append(this.action("Copy", COPY, "copy", (button) => this.copy(id, button)));
     actions.append(this.action("Again", AGAIN, "again", () => this.command("/again")));
