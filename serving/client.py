@@ -28,6 +28,8 @@ FIRST_TOKEN_SECONDS = 300.0
 """Generous: other requests and other adapters may come first."""
 BETWEEN_TOKENS_SECONDS = 60.0
 HEALTH_SECONDS = 10.0
+KEPT_SECONDS = 2.0
+"""How long an idle connection is used again: well under the 5 s after which the engine closes it."""
 BROKEN_OFF = "The engine broke off in the middle of the answer; ask again."
 
 
@@ -90,9 +92,8 @@ class EngineClient:
 
     def __init__(self, socket: Path, key: SecretStr, context: int) -> None:
         self.context = context
-        transport = httpx.AsyncHTTPTransport(
-            uds=str(socket), limits=httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        )
+        limits = httpx.Limits(None, max_keepalive_connections=64, keepalive_expiry=KEPT_SECONDS)
+        transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=limits)
         self._http = httpx.AsyncClient(
             transport=transport,
             base_url="http://engine",
@@ -193,18 +194,22 @@ class EngineClient:
             if answer.status_code != 200:
                 await answer.aread()
                 raise _refusal(answer, version)
-            lines, patience = answer.aiter_lines(), FIRST_TOKEN_SECONDS
+            blocks, patience, rest = answer.aiter_bytes(), FIRST_TOKEN_SECONDS, b""
             while True:
                 async with asyncio.timeout(patience):
-                    line = await anext(lines, "data: [DONE]")
-                if line == "data: [DONE]":
+                    block = await anext(blocks, None)
+                if (
+                    block is None
+                ):  # not at [DONE]: only a response that was read to its end leaves its connection usable
                     return
-                if line.startswith("data: "):
-                    patience = BETWEEN_TOKENS_SECONDS
-                    chunk = json.loads(line[6:])
-                    if "error" in chunk:
-                        raise EngineUnavailable(BROKEN_OFF)
-                    yield chunk
+                *events, rest = (rest + block).split(b"\n\n")
+                for event in events:
+                    if event.startswith(b"data: {"):
+                        patience = BETWEEN_TOKENS_SECONDS
+                        chunk = json.loads(event[6:])
+                        if "error" in chunk:
+                            raise EngineUnavailable(BROKEN_OFF)
+                        yield chunk
         finally:
             await answer.aclose()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import and_, case, or_, select
+from sqlalchemy import and_, bindparam, case, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.catalogue import find_model
@@ -29,10 +29,10 @@ class Place:
     server: str | None = None
     account: str | None = None
 
-    def routes(self) -> tuple[tuple[str, str], ...]:
-        """(scope, key) of every route that could apply."""
-        named = zip(SCOPES, (self.channel, self.parent, self.server, self.account, ""), strict=True)
-        return tuple((scope, key) for scope, key in named if key is not None)
+    def keys(self) -> dict[str, str | None]:
+        """The key of each scope's route here; None where there is no such scope."""
+        named = (self.channel, self.parent, self.server, self.account, "")
+        return dict(zip(SCOPES, named, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +44,24 @@ class Routed:
     system_prompt: str
 
 
+_EXACTNESS = case({scope: rank for rank, scope in enumerate(SCOPES)}, value=Route.scope)
+# Built once: putting a statement together takes longer than SQLite takes to answer it. A key of None equals nothing.
+_BY_PLACE = (
+    select(Assistant, Version.system_prompt)
+    .join(Route, Route.assistant_id == Assistant.id)
+    .outerjoin(Version, and_(Version.assistant_id == Assistant.id, Version.number == Assistant.in_service))
+    .where(or_(*(and_(Route.scope == scope, Route.key == bindparam(scope)) for scope in SCOPES)))
+    .order_by(_EXACTNESS)
+    .limit(1)
+)
+
+
 async def resolve(session: AsyncSession, place: Place) -> Routed:
     """Who answers in `place`. An assistant without a version in service is answered by the untuned model.
 
     Raises NotFound where nothing is routed.
     """
-    applies = or_(*(and_(Route.scope == scope, Route.key == key) for scope, key in place.routes()))
-    exactness = case({scope: rank for rank, scope in enumerate(SCOPES)}, value=Route.scope)
-    query = (
-        select(Assistant, Version.system_prompt)
-        .join(Route, Route.assistant_id == Assistant.id)
-        .outerjoin(Version, and_(Version.assistant_id == Assistant.id, Version.number == Assistant.in_service))
-        .where(applies)
-        .order_by(exactness)
-        .limit(1)
-    )
-    found = (await session.execute(query)).first()
+    found = (await session.execute(_BY_PLACE, place.keys())).first()
     if found is None:
         raise NotFound("No assistant answers here yet; an operator can choose one with: parlance route CHANNEL NAME.")
     return _routed(found[0], found[1])
@@ -106,6 +108,5 @@ async def set_route(session: AsyncSession, scope: str, key: str, assistant_name:
 
 async def list_routes(session: AsyncSession) -> list[tuple[str, str, str]]:
     """(scope, key, assistant's name) of every route, the most exact first."""
-    exactness = case({scope: rank for rank, scope in enumerate(SCOPES)}, value=Route.scope)
-    query = select(Route.scope, Route.key, Assistant.name).join(Assistant).order_by(exactness, Route.key)
+    query = select(Route.scope, Route.key, Assistant.name).join(Assistant).order_by(_EXACTNESS, Route.key)
     return [(scope, key, name) for scope, key, name in await session.execute(query)]
