@@ -1,6 +1,7 @@
 """The database: opened, migrated, and handed out as sessions. SQLite in WAL mode, or what the settings name.
 
-`open_database` is the one way in: it also sets the cipher that sealed columns use.
+`open_database` is the one way in: it also sets the cipher that sealed columns use. Alembic is imported where it is
+used, because importing it takes longer than all else here and whoever shows a page imports this module.
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -20,6 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from config.settings import Settings
 from store.columns import use_cipher
 from store.crypto import Cipher, load_cipher
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
@@ -62,6 +64,8 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
 
 
 def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
@@ -70,6 +74,8 @@ def _config(connection: Connection) -> Config:
 
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the database's tables to `revision`. Blocking; safe to call when there is nothing to do."""
+    from alembic import command
+
     plain = make_url(url)
     if plain.get_backend_name() == "sqlite":
         plain = plain.set(drivername="sqlite")
