@@ -92,7 +92,7 @@ class EngineClient:
 
     def __init__(self, socket: Path, key: SecretStr, context: int) -> None:
         self.context = context
-        limits = httpx.Limits(None, max_keepalive_connections=64, keepalive_expiry=KEPT_SECONDS)
+        limits = httpx.Limits(max_keepalive_connections=64, keepalive_expiry=KEPT_SECONDS)
         transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=limits)
         self._http = httpx.AsyncClient(
             transport=transport,
