@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
+POOL_SIZE = 16
+"""Connections kept open once they were needed; opening one costs a thread and takes longer than a query."""
 
 
 class Database:
@@ -97,7 +99,7 @@ async def open_database(settings: Settings) -> Database:
     await asyncio.to_thread(migrate, url)
     if make_url(url).get_backend_name() == "sqlite" and settings.database_url is None:
         settings.paths.database.chmod(0o600)
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, pool_size=POOL_SIZE)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     use_cipher(cipher)
