@@ -140,9 +140,8 @@ def route(
             if channel is not None and assistant is not None:
                 where = ("default", "") if channel == "default" else (scope, channel)
                 await set_route(session, *where, assistant)
-            return [
-                {"scope": one.scope, "key": one.key, "assistant": one.assistant} for one in await list_routes(session)
-            ]
+            listed = await list_routes(session)
+            return [{"scope": kind, "key": key, "assistant": name} for kind, key, name in listed]
 
     routes = run(work())
     if json:

@@ -63,19 +63,23 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
     conversation = Conversation(database, settings, engine, base_model_tokenizer(settings))
     runner = JobRunner(database, settings, ready)
     app = create_app(conversation, announce=_show_code)
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3))
+    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))
     jobs: asyncio.Task[None] | None = None
+    preparing: asyncio.Task[None] | None = None
     try:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         for stopping in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(stopping, server.stop)
         _greet(listener, app.state.codes.operator_code())
         engine.start()
+        preparing = asyncio.create_task(conversation.prepare())
         jobs = asyncio.create_task(runner.run_forever())
         jobs.add_done_callback(_note_end)
         await serving
     finally:
         console.print("Stopping …")
+        if preparing is not None:
+            preparing.cancel()
         if jobs is not None:
             jobs.cancel()
             with suppress(asyncio.CancelledError):
@@ -141,7 +145,10 @@ async def _first_assistant(database: Database, settings: Settings) -> None:
 def _greet(listener: socket.socket, code: str) -> None:
     host, port = listener.getsockname()[:2]
     console.print(f"\nParlance is up: [bold]http://{host}:{port}[/bold]  (the engine is warming; the page says when)")
-    _show_code(code)
+    console.print(
+        f"To look after an assistant, open [bold]http://{host}:{port}/#operator={code}[/bold]", soft_wrap=True
+    )
+    console.print("[dim]The link works once, for 10 minutes.[/dim]")
     if host not in LOOPBACK:
         console.print("[yellow]The page can be reached from other machines.[/yellow]")
     console.print("Ctrl-C stops it.\n")
