@@ -25,7 +25,6 @@ def _refused(done: subprocess.CompletedProcess[str], says: str) -> None:
     assert done.stdout == ""
     *progress, sentence = done.stderr.strip().splitlines()
     assert says in sentence
-    assert sentence[0].isupper() or sentence.startswith("“")
     assert all(line.endswith("…") for line in progress)  # no traceback, nothing but steps
 
 
