@@ -22,7 +22,7 @@ import torch
 
 from config.errors import BadInput
 from serving.prompt import ChatTokenizer
-from tuning.training import checkpoint, lora
+from tuning.training import checkpoint, fused, lora
 from tuning.training.batches import Batch, Row, Step, collate, digest, group, plan_steps, read_rows
 from tuning.training.losses import Replay, mean_loss, summed_loss
 from tuning.training.parity import parity_rows
@@ -90,6 +90,7 @@ class Training:
 
         self._pause()
         self.model = lora.attach(lora.load_base(run), run)
+        fused.fuse(self.model, bfloat16=run.fast_products and fused.fast_bfloat16())
         self.parameters = list(lora.trained(self.model).values())
         width = self.model.get_output_embeddings().weight.shape[1]
         self.learning_rate = run.learning_rate or lora.suggested_learning_rate(width)
@@ -177,6 +178,7 @@ class Training:
         course, folder = self.course, self.folder
         self._say("finishing", now=True)
         lora.put_weights(self.model, self.best)
+        fused.part(self.model)
         fresh = folder.folder / ".adapter"
         shutil.rmtree(fresh, ignore_errors=True)
         lora.save_adapter(self.model, fresh)

@@ -15,6 +15,7 @@ from typing import Any, cast
 import psutil
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from config.errors import BadInput, JobFailed
@@ -31,6 +32,8 @@ def load_base(run: TrainingRun) -> Any:
     _check_memory(run)
     try:
         model = AutoModelForCausalLM.from_pretrained(run.model, dtype=getattr(torch, run.dtype))
+    except SafetensorError as error:
+        raise BadInput(f"The base model at {run.model} is damaged; fetch the model again.") from error
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"The base model at {run.model} cannot be read; check that it is whole, or choose another."

@@ -46,6 +46,9 @@ class TrainingRun(BaseModel):
     general_limit: float = Field(0.01, ge=0, description="growth of general loss above which no weights are kept")
     evaluations: int = Field(1, ge=1, description="measurements of held-out and general loss in one epoch")
     patience: int = Field(3, ge=1, description="measurements without a better one before training stops")
+    fast_products: bool = Field(
+        True, description="on a processor that multiplies bfloat16 itself, let float32 layers make their products in it"
+    )
     checkpoint_every: float = Field(30.0, ge=0, description="seconds")
     gradient_checkpointing: bool | None = Field(None, description="less memory for more time; None: on large models")
 

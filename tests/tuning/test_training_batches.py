@@ -1,0 +1,106 @@
+"""Batches: nothing lost, little padded, the same plan for the same seed, the system prompt never cut."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from config.catalogue import DEMO_FOLDER
+from config.errors import BadInput
+from serving.prompt import ChatTokenizer, Message
+from tuning.training.batches import Row, collate, encode, group, plan_steps, read_rows
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> ChatTokenizer:
+    return ChatTokenizer(str(DEMO_FOLDER))
+
+
+def some_rows(count: int) -> list[Row]:
+    chance = random.Random(3)
+    return [Row(list(range(1, width + 1)), [width - 1]) for width in (chance.randint(5, 200) for _ in range(count))]
+
+
+def talk(turns: int) -> list[Message]:
+    return [{"role": ("user", "assistant")[at % 2], "content": f"turn number {at} of this talk"} for at in range(turns)]  # type: ignore[misc]
+
+
+def test_every_row_is_seen_once_an_epoch_and_no_batch_exceeds_the_budget() -> None:
+    rows = some_rows(300)
+    steps = plan_steps(rows, [], budget=512, epochs=3, share=0.2, seed=1)
+    for epoch in (1, 2, 3):
+        assert sorted(place for step in steps if step.epoch == epoch for place in step.rows) == list(range(300))
+    for step in steps:
+        assert len(step.rows) * max(rows[place].width for place in step.rows) <= 512
+
+
+def test_rows_of_like_length_share_a_batch_so_that_under_a_tenth_is_padding() -> None:
+    rows = some_rows(400)
+    fed = sum(len(places) * max(rows[p].width for p in places) for places in group(rows, 1024, random.Random(0)))
+    assert sum(row.width for row in rows) > 0.9 * fed
+
+
+def test_the_same_seed_makes_the_same_plan_and_another_seed_another() -> None:
+    rows, replay = some_rows(80), some_rows(20)
+    plans = [plan_steps(rows, replay, budget=512, epochs=2, share=0.2, seed=seed) for seed in (5, 5, 6)]
+    assert plans[0] == plans[1] != plans[2]
+
+
+def test_a_share_of_the_rows_are_replay_rows_and_all_of_them_take_their_turn() -> None:
+    rows, replay = some_rows(400), some_rows(50)
+    steps = plan_steps(rows, replay, budget=512, epochs=1, share=0.2, seed=0)
+    replayed = [place for step in steps for place in step.replay]
+    assert len(replayed) == pytest.approx(100, abs=1)
+    assert sorted(replayed[:50]) == list(range(50))
+
+
+def test_a_row_longer_than_the_budget_has_a_batch_of_its_own() -> None:
+    assert [0] in group([Row(list(range(900)), [899]), *some_rows(10)], 512)
+
+
+def test_targets_are_the_learnt_tokens_and_places_point_at_what_stands_before_them() -> None:
+    batch = collate([Row([10, 11, 12, 13, 14], [2, 3]), Row([20, 21, 22], [1])])
+    assert batch.inputs.tolist() == [[10, 11, 12], [20, 0, 0]]  # nothing after the last learnt token's predecessor
+    assert batch.targets.tolist() == [12, 13, 21]
+    assert batch.inputs.flatten()[batch.places].tolist() == [11, 12, 20]
+
+
+def test_learn_from_counts_without_the_system_prompt(tokenizer: ChatTokenizer) -> None:
+    row = encode(talk(4), 2, tokenizer, "Be kind.", 1024)
+    bare = encode(talk(4), 2, tokenizer, "", 1024)
+    assert row is not None
+    assert bare is not None
+    learnt = [[r.ids[place] for place in r.learnt] for r in (row, bare)]
+    assert learnt[0] == learnt[1]
+    assert len(learnt[0]) < len((encode(talk(4), 0, tokenizer, "", 1024) or bare).learnt)
+
+
+def test_a_long_conversation_loses_its_oldest_turns_and_never_the_system_prompt(tokenizer: ChatTokenizer) -> None:
+    prompt = "Be kind and brief."
+    start = tokenizer.render([{"role": "system", "content": prompt}]).ids
+    last = tokenizer.render(talk(40)[-2:]).ids
+    row = encode(talk(40), 0, tokenizer, prompt, 120)
+    assert row is not None
+    assert len(row.ids) <= 120
+    assert row.ids[: len(start)] == start
+    assert row.ids[-len(last) :] == last
+
+
+def test_a_row_with_nothing_to_learn_within_the_context_is_counted_and_left_out(
+    tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    long = "word " * 400
+    (tmp_path / "train.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
+        f'{{"messages": [{{"role": "user", "content": "{long}"}}, {{"role": "assistant", "content": "Yes"}}]}}\n'
+    )
+    rows, left_out = read_rows(tmp_path / "train.jsonl", tokenizer, "", 64)
+    assert (len(rows), left_out) == (1, 1)
+
+
+def test_a_line_that_is_no_conversation_is_named(tokenizer: ChatTokenizer, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"messages": []}\nnot json\n')
+    with pytest.raises(BadInput, match=r"Line 2 of train\.jsonl"):
+        read_rows(tmp_path / "train.jsonl", tokenizer, "", 64)
