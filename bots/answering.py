@@ -141,7 +141,11 @@ class Answering:
             routed = await resolve(session, place_of(channel))
             messages = await remembered(session, channel, question.id, LOOK_BACK)
         turns = [
-            Turn(m.role == "assistant", m.text, None if channel.private or m.role == "assistant" else m.author)
+            Turn(
+                m.role == "assistant",
+                tokenizer.without_control(m.text),
+                None if channel.private or m.role == "assistant" else m.author,
+            )
             for m in messages
         ]
         room = self._engine.client.context - self._longest_answer()

@@ -39,6 +39,10 @@ class Tokenizer(Protocol):
         """Tokens of a prompt that waits for an answer."""
         ...
 
+    def without_control(self, text: str) -> str:
+        """`text` without the model's control tokens, should somebody have typed one."""
+        ...
+
 
 TokenizerSource = Callable[[], Awaitable[Tokenizer]]
 

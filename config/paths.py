@@ -48,7 +48,7 @@ class Paths:
 
     @property
     def engine_socket(self) -> Path:
-        """The engine's Unix socket: in the home, or where that path would be too long, in a private temporary folder."""
+        """The engine's Unix socket: in the home, or, where that path would be too long, in a temporary folder."""
         inside = self.run / "engine.sock"
         if len(os.fsencode(inside)) <= SOCKET_PATH_LIMIT:
             return inside

@@ -63,7 +63,8 @@ def load_settings(**given: object) -> Settings:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadInput(
-            f"The setting {where} cannot be used: {first['msg']}. Change it in parlance.toml or PARLANCE_{where.upper()}."
+            f"The setting {where} cannot be used: {first['msg']}. "
+            f"Change it in parlance.toml or PARLANCE_{where.upper()}."
         ) from None
     except ValueError as error:  # the TOML itself
         raise BadInput(f"parlance.toml cannot be read: {error}.") from None

@@ -7,6 +7,7 @@ assistants nor the engine.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -56,10 +57,19 @@ class ChatTokenizer:
         if not isinstance(template, str):
             raise BadInput(f"The base model at {location} has no chat template; choose one that was made for chat.")
         self._marked = "{% generation" in template or "{%- generation" in template
+        added = (token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special)
+        control = "|".join(re.escape(text) for text in sorted(added, key=len, reverse=True))
+        self._control = re.compile(control) if control else None
         self.vocabulary: int = len(self._tokenizer)
         """How many tokens there are."""
         self.context: int = int(min(self._tokenizer.model_max_length, longest or 1 << 30))
         """The longest text the model was made for, in tokens."""
+
+    def without_control(self, text: str) -> str:
+        """What somebody wrote, without the model's control tokens: nobody ends a turn, or begins one, by typing it."""
+        while self._control is not None and self._control.search(text):
+            text = self._control.sub("", text)  # again: what is left may have closed up into another
+        return text
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a prompt that waits for the assistant's answer."""

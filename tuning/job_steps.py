@@ -187,7 +187,7 @@ class JobSteps:
             candidate=Contender(self._name, self._system_prompt),
             untouched=untuned(self._model.name),
             in_service=await self._in_service(),
-            run=self._folder,
+            run=self._run,
             dtype=hardware.dtype,
             sampling=Sampling(
                 max_tokens=self._settings.max_answer_tokens,

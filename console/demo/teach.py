@@ -16,7 +16,7 @@ from console.output import Steps, console, duration
 from serving.prompt import ChatTokenizer
 from store.assistants import add_assistant, find_assistant
 from tuning.curation import curate
-from tuning.gate.judge import exchanges_of
+from tuning.exchanges import read_exchanges, servable
 from tuning.gate.losses import mean_loss
 from tuning.importing import Imported, import_file
 from tuning.jobs import enqueue, follow
@@ -107,12 +107,13 @@ async def cross_check(stage: Stage, shown: Steps) -> None:
         folder = stage.settings.paths.home / "compare" / community.name
         folder.mkdir(parents=True)
         await curate(stage.database, assistant.id, folder, lambda step, done, total: None)
-        held_out = exchanges_of(folder / "held_out.jsonl", assistant.system_prompt)
+        context = stage.engine.client.context
+        held_out = read_exchanges(folder / "held_out.jsonl", tokenizer, assistant.system_prompt, context)
         shutil.rmtree(folder)
         losses[community.name] = {}
         for other in (HARBOUR, GARDEN):
             version = VersionName(other.name, 1)
-            loss = await mean_loss(stage.engine.client, version, held_out, tokenizer, lambda: None)
+            loss = await mean_loss(stage.engine.client, version, servable(held_out, context), lambda: None)
             losses[community.name][other.name] = round(loss.mean, 4)
     stage.proof.figures["held_out_by_adapter"] = losses
     for community, other in ((HARBOUR, GARDEN), (GARDEN, HARBOUR)):

@@ -118,7 +118,7 @@ def main() -> None:
     def measure() -> float:
         model.eval()
         with torch.no_grad():
-            value = sum(loss_of(model, batch, dtype).item() for batch in dev_batches) / len(dev_batches)
+            value = sum(float(loss_of(model, batch, dtype)) for batch in dev_batches) / len(dev_batches)
         model.train()
         return value
 

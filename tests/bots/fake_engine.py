@@ -20,6 +20,9 @@ class Words:
     def count(self, messages: Sequence[Message]) -> int:
         return sum(len(message["content"].split()) for message in messages)
 
+    def without_control(self, text: str) -> str:
+        return text.replace("<|end|>", "")
+
 
 async def words() -> Any:
     return Words()

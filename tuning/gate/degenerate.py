@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from serving.client import Finished
 from tuning.gate.report import Degenerate
@@ -15,7 +16,7 @@ def repeats(text: str) -> bool:
     """Whether a text goes round in circles: the same four words three times, or one word five times in a row."""
     words = text.lower().split()
     run = 1
-    for before, after in zip(words, words[1:], strict=False):
+    for before, after in pairwise(words):
         run = run + 1 if before == after else 1
         if run >= 5:
             return True

@@ -6,7 +6,6 @@ The adapter must already lie in the adapters folder under its name. Nothing here
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,13 @@ from pathlib import Path
 from config.names import VersionName
 from serving.client import EngineClient, Finished, Sampling
 from serving.prompt import ChatTokenizer, Message, with_system
+from tuning.exchanges import Exchange, read_exchanges, servable
 from tuning.gate.degenerate import measure_degenerate
-from tuning.gate.losses import AT_ONCE, Exchange, mean_loss
+from tuning.gate.losses import AT_ONCE, mean_loss
 from tuning.gate.parity import measure_parity
 from tuning.gate.report import General, HeldOut, Report, Sample
 from tuning.gate.verdict import reasons_against, summary
+from tuning.training.run import RunFolder
 
 PROBE = Path(__file__).resolve().parent.parent / "general" / "probe.jsonl"
 GENERAL_LIMIT = 0.02
@@ -38,32 +39,14 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is judged, against whom, on what. `run` holds `held_out.jsonl` and `parity.json`."""
+    """What is judged, against whom, on what. `run` is where it was trained."""
 
     candidate: Contender
     untouched: VersionName
     in_service: Contender | None
-    run: Path
+    run: RunFolder
     dtype: str
     sampling: Sampling
-
-
-def _rows(file: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def exchanges_of(file: Path, system_prompt: str | None) -> list[Exchange]:
-    """The conversations of a .jsonl file of curation, the system prompt put first (None: as they stand)."""
-    made = []
-    for row in _rows(file):
-        messages: list[Message] = row["messages"]  # type: ignore[assignment]
-        learn_from = int(row.get("learn_from", 0))  # type: ignore[call-overload]
-        if system_prompt is None:
-            made.append(Exchange(messages, learn_from))
-        else:
-            with_prompt = with_system(system_prompt, messages)
-            made.append(Exchange(with_prompt, learn_from + len(with_prompt) - len(messages)))
-    return made
 
 
 def _questions(exchanges: list[Exchange], count: int) -> list[list[Message]]:
@@ -75,8 +58,12 @@ def _questions(exchanges: list[Exchange], count: int) -> list[list[Message]]:
 async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say: Callable[[float], None]) -> Report:
     """Measure and decide. `say` hears the share done, 0 to 1. Raises EngineUnavailable or JobFailed."""
     candidate, other = case.candidate, case.in_service
-    held_out = exchanges_of(case.run / "held_out.jsonl", candidate.system_prompt)
-    probe = exchanges_of(PROBE, None)
+
+    def read(file: Path, system_prompt: str) -> list[Exchange]:
+        return servable(read_exchanges(file, tokenizer, system_prompt, client.context), client.context)
+
+    held_out = read(case.run.held_out, candidate.system_prompt)
+    probe = read(PROBE, "")
     questions = _questions(held_out, ANSWERS)
     asked = questions[:: max(1, len(questions) // SAMPLES)][:SAMPLES]
     total = len(held_out) * (3 if other else 2) + len(probe) * 2 + len(questions) + len(asked) * 2
@@ -87,15 +74,15 @@ async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say:
         done += 1
         say(min(1.0, done / total))
 
-    ours = await mean_loss(client, candidate.version, held_out, tokenizer, step)
-    base = await mean_loss(client, case.untouched, held_out, tokenizer, step)
+    ours = await mean_loss(client, candidate.version, held_out, step)
+    base = await mean_loss(client, case.untouched, held_out, step)
     theirs = None
     if other is not None:
-        with_theirs = exchanges_of(case.run / "held_out.jsonl", other.system_prompt)
-        theirs = await mean_loss(client, other.version, with_theirs, tokenizer, step)
-    general_base = await mean_loss(client, case.untouched, probe, tokenizer, step)
-    general_ours = await mean_loss(client, candidate.version, probe, tokenizer, step)
-    parity = await measure_parity(client, candidate.version, case.run / "parity.json", case.dtype)
+        with_theirs = read(case.run.held_out, other.system_prompt)
+        theirs = await mean_loss(client, other.version, with_theirs, step)
+    general_base = await mean_loss(client, case.untouched, probe, step)
+    general_ours = await mean_loss(client, candidate.version, probe, step)
+    parity = await measure_parity(client, candidate.version, case.run.read_parity(), case.dtype)
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def answer(version: VersionName, messages: list[Message], sampling: Sampling) -> Finished:

@@ -13,17 +13,9 @@ from dataclasses import dataclass
 from config.errors import JobFailed
 from config.names import VersionName
 from serving.client import EngineClient
-from serving.prompt import ChatTokenizer, Message
+from tuning.exchanges import Exchange
 
 AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A conversation ready for the engine (system prompt included); assistant turns from index `learn_from` count."""
-
-    messages: list[Message]
-    learn_from: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +30,24 @@ async def mean_loss(
     client: EngineClient,
     version: VersionName,
     exchanges: Sequence[Exchange],
-    tokenizer: ChatTokenizer,
     step: Callable[[], None],
 ) -> Loss:
-    """Score every exchange with `version`; `step` is called after each. Raises JobFailed where the renderings differ."""
+    """Score every exchange with `version`; `step` is called after each.
+
+    Raises JobFailed where the engine renders otherwise than we do, or where there is nothing to measure on.
+    """
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def one(exchange: Exchange) -> tuple[float, int]:
-        rendered = tokenizer.render(exchange.messages, exchange.learn_from)
         async with limit:
             scored = await client.score(version, exchange.messages)
-        if list(scored.ids) != list(rendered.ids):
+        if scored.ids != exchange.rendered.ids:
             raise JobFailed(
                 "The engine renders conversations differently from training, so nothing measured would hold; "
                 "the base model's chat template has to be looked at."
             )
         step()
-        pairs = zip(scored.logprobs, rendered.learnt, strict=True)
+        pairs = zip(scored.logprobs, exchange.rendered.learnt, strict=True)
         picked = [logprob for logprob, learnt in pairs if learnt and logprob is not None]
         return -sum(picked), len(picked)
 

@@ -11,12 +11,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 
-from serving.prompt import ChatTokenizer, Message, with_system
-from tuning.training.run import read_lines
+from serving.prompt import ChatTokenizer
+from tuning.exchanges import Exchange, read_exchanges
 
 LENGTH_JITTER = 0.15
 """Rows are sorted by length times a random factor of up to 1 plus this, so that batches differ between epochs."""
@@ -62,37 +61,14 @@ class Step:
 
 def read_rows(file: Path, tokenizer: ChatTokenizer, system_prompt: str, context: int) -> tuple[list[Row], int]:
     """Rows of a .jsonl file, and how many had nothing to learn within `context` tokens. Raises BadInput."""
-    rows: list[Row] = []
-    left_out = 0
-    for line in read_lines(file):
-        messages = cast("list[Message]", line["messages"])
-        row = encode(messages, cast("int", line.get("learn_from", 0)), tokenizer, system_prompt, context)
-        if row is None:
-            left_out += 1
-        else:
-            rows.append(row)
-    return rows, left_out
+    exchanges = read_exchanges(file, tokenizer, system_prompt, context)
+    rows = [row for row in (_row(one, context) for one in exchanges) if row is not None]
+    return rows, len(exchanges) - len(rows)
 
 
-def encode(
-    messages: Sequence[Message], learn_from: int, tokenizer: ChatTokenizer, system_prompt: str, context: int
-) -> Row | None:
-    """One conversation within `context` tokens: its oldest turns go first, its system prompt never.
-
-    `learn_from` counts in `messages`, before the system prompt is added. None where nothing learnt fits.
-    """
-    kept = list(messages)
-    while True:
-        whole = with_system(system_prompt, kept)
-        rendered = tokenizer.render(whole, learn_from + len(whole) - len(kept))
-        own_system = bool(kept) and kept[0]["role"] == "system"
-        if len(rendered.ids) <= context or len(kept) <= 2 + own_system:
-            break
-        # Turns go in pairs, so that what is left begins with a person, as some templates demand.
-        kept = kept[:own_system] + kept[own_system + 2 :]
-        learn_from = max(0, learn_from - 2)
-    ids = rendered.ids[:context]
-    learnt = [place for place, marked in enumerate(rendered.learnt[:context]) if marked and place > 0]
+def _row(one: Exchange, context: int) -> Row | None:
+    ids = one.rendered.ids[:context]
+    learnt = [place for place, marked in enumerate(one.rendered.learnt[:context]) if marked and place > 0]
     return Row(ids, learnt) if learnt else None
 
 

@@ -13,8 +13,9 @@ from typing import Any, cast
 import torch
 from torch.nn.functional import cross_entropy
 
-from serving.prompt import ChatTokenizer, Message, with_system
-from tuning.training.run import Parity, ParityRow, read_lines
+from serving.prompt import ChatTokenizer
+from tuning.exchanges import read_exchanges, servable
+from tuning.training.run import Parity, ParityRow
 
 TOKENS = 700
 """At least so many are scored, where there is so much text."""
@@ -27,14 +28,11 @@ def parity_rows(
     device = next(model.parameters()).device
     rows: list[ParityRow] = []
     scored = 0
-    for line in read_lines(held_out):
+    for one in servable(read_exchanges(held_out, tokenizer, system_prompt, context), context):
         if scored >= TOKENS:
             break
-        messages = with_system(system_prompt, cast("list[Message]", line["messages"]))
-        ids = tokenizer.render(messages).ids
-        if not 2 <= len(ids) < context:  # the engine wants room for one token more
-            continue
-        rows.append(ParityRow(messages=cast("Any", messages), ids=ids, logprobs=_logprobs(model, ids, device)))
+        ids = one.rendered.ids
+        rows.append(ParityRow(messages=cast("Any", one.messages), ids=ids, logprobs=_logprobs(model, ids, device)))
         scored += len(ids) - 1
         pause()
     return Parity(rows=rows)

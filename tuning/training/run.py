@@ -179,6 +179,10 @@ class RunFolder:
         progress.at = time.time()
         write_whole(self.progress, progress.model_dump_json().encode(), sync=False)
 
+    def read_parity(self) -> Parity:
+        """What the trainer computed. It is there where the result is."""
+        return Parity.model_validate_json(self.parity.read_bytes())
+
     def read_result(self) -> TrainingResult | None:
         """What the run came to, None while it has not finished."""
         try:
