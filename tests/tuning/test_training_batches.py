@@ -10,7 +10,8 @@ import pytest
 from config.catalogue import DEMO_FOLDER
 from config.errors import BadInput
 from serving.prompt import ChatTokenizer, Message
-from tuning.training.batches import Row, collate, encode, group, plan_steps, read_rows
+from tuning.exchanges import exchange
+from tuning.training.batches import Row, collate, group, plan_steps, read_rows, row_of
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +69,22 @@ def test_targets_are_the_learnt_tokens_and_places_point_at_what_stands_before_th
 
 
 def test_learn_from_counts_without_the_system_prompt(tokenizer: ChatTokenizer) -> None:
-    row = encode(talk(4), 2, tokenizer, "Be kind.", 1024)
-    bare = encode(talk(4), 2, tokenizer, "", 1024)
+    row = row_of(exchange(talk(4), 2, tokenizer, "Be kind.", 1024), 1024)
+    bare = row_of(exchange(talk(4), 2, tokenizer, "", 1024), 1024)
     assert row is not None
     assert bare is not None
     learnt = [[r.ids[place] for place in r.learnt] for r in (row, bare)]
     assert learnt[0] == learnt[1]
-    assert len(learnt[0]) < len((encode(talk(4), 0, tokenizer, "", 1024) or bare).learnt)
+    whole = row_of(exchange(talk(4), 0, tokenizer, "", 1024), 1024)
+    assert whole is not None
+    assert len(learnt[0]) < len(whole.learnt)
 
 
 def test_a_long_conversation_loses_its_oldest_turns_and_never_the_system_prompt(tokenizer: ChatTokenizer) -> None:
     prompt = "Be kind and brief."
     start = tokenizer.render([{"role": "system", "content": prompt}]).ids
     last = tokenizer.render(talk(40)[-2:]).ids
-    row = encode(talk(40), 0, tokenizer, prompt, 120)
+    row = row_of(exchange(talk(40), 0, tokenizer, prompt, 120), 120)
     assert row is not None
     assert len(row.ids) <= 120
     assert row.ids[: len(start)] == start

@@ -62,11 +62,12 @@ class Step:
 def read_rows(file: Path, tokenizer: ChatTokenizer, system_prompt: str, context: int) -> tuple[list[Row], int]:
     """Rows of a .jsonl file, and how many had nothing to learn within `context` tokens. Raises BadInput."""
     exchanges = read_exchanges(file, tokenizer, system_prompt, context)
-    rows = [row for row in (_row(one, context) for one in exchanges) if row is not None]
+    rows = [row for row in (row_of(one, context) for one in exchanges) if row is not None]
     return rows, len(exchanges) - len(rows)
 
 
-def _row(one: Exchange, context: int) -> Row | None:
+def row_of(one: Exchange, context: int) -> Row | None:
+    """The first `context` tokens of a conversation; None where nothing in them is learnt."""
     ids = one.rendered.ids[:context]
     learnt = [place for place, marked in enumerate(one.rendered.learnt[:context]) if marked and place > 0]
     return Row(ids, learnt) if learnt else None
