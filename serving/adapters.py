@@ -24,7 +24,7 @@ from serving.resolver_plugin import CONFIG, MANIFEST, WEIGHTS, digest_of
 
 __all__ = [
     "CONFIG", "MANIFEST", "WEIGHTS",
-    "Manifest", "adapters_here", "digest_of", "ensure_untuned", "publish", "verify",
+    "Manifest", "adapted_layers", "adapters_here", "digest_of", "ensure_untuned", "publish", "verify",
 ]  # fmt: skip
 
 UNTUNED_RANK = 1
@@ -119,6 +119,12 @@ def ensure_untuned(paths: Paths, model: CatalogueModel) -> VersionName:
         except Refused:  # another process made the same one meanwhile
             verify(final)
     return name
+
+
+def adapted_layers(paths: Paths, model: CatalogueModel) -> list[str]:
+    """Names of the linear layers that adapters of this model may change, as the untuned one has them."""
+    config = json.loads((paths.adapter(untuned(model.name)) / CONFIG).read_text())
+    return sorted(config["target_modules"])
 
 
 def adapters_here(paths: Paths) -> tuple[int, int]:

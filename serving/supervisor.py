@@ -150,6 +150,7 @@ class EngineSupervisor:
     async def _one_life(self) -> float:
         """Start an engine and stay with it until it has ended; for how many seconds it was ready."""
         began = self._began = time.monotonic()
+        await self._make_untuned()  # it also says which layers the engine keeps adapter slots for
         self._engine = engine = await launch(self.model, self.plan, self.paths, self._key.get_secret_value())
         ended = asyncio.create_task(engine.wait())
         try:
@@ -171,18 +172,10 @@ class EngineSupervisor:
 
     async def _becomes_ready(self, ended: asyncio.Task[int]) -> bool:
         """Until it answers as the untuned model; False where it ended first."""
-        made = asyncio.create_task(self._make_untuned())
-        try:
-            while not await self.client.healthy():
-                if ended.done():
-                    return False
-                if made.done():
-                    made.result()  # raises what stands in the way, long before the engine is up
-                await asyncio.wait({ended}, timeout=0.5)
-            await made
-        finally:
-            made.cancel()
-            await asyncio.gather(made, return_exceptions=True)
+        while not await self.client.healthy():
+            if ended.done():
+                return False
+            await asyncio.wait({ended}, timeout=0.5)
         try:
             await self.client.warm(self.untuned)
         except EngineUnavailable:

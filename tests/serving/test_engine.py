@@ -73,6 +73,24 @@ def reference(adapters: dict[VersionName, Path], engine: RunningEngine) -> dict[
     return answers
 
 
+async def test_many_conversations_are_scored_at_once_while_others_chat(
+    adapters: dict[VersionName, Path], engine: RunningEngine
+) -> None:
+    talks = [
+        [*asking(text), {"role": "assistant", "content": f"Yes, number {i}, at once. " * (1 + i % 3)}]
+        for i, text in enumerate(ASKED * 4)
+    ]
+    alone = [await engine.client.score(LOUD, talk) for talk in talks[:3]]  # type: ignore[arg-type]
+    chats = [engine.client.answer(name, asking(text), GREEDY) for text in ASKED for name in (LOUD, QUIET)]
+    scores = [engine.client.score(LOUD, talk) for talk in talks]  # type: ignore[arg-type]
+    answered, scored = await asyncio.gather(asyncio.gather(*chats), asyncio.gather(*scores))
+    assert len(answered) == len(chats)
+    for one, other in zip(alone, scored, strict=False):
+        assert one.ids == other.ids
+        pairs = zip(one.logprobs[1:], other.logprobs[1:], strict=True)
+        assert max(abs(a - b) for a, b in pairs if a is not None and b is not None) < 1e-3
+
+
 async def test_each_adapter_answers_as_transformers_and_peft_do(
     whole: dict[tuple[str, str], str], reference: dict[tuple[str, str], str]
 ) -> None:
