@@ -25,12 +25,7 @@ async def run_training(run: RunFolder, log: Path) -> AsyncGenerator[Progress, No
     Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed.
     """
     run.error.unlink(missing_ok=True)
-    environment = dict(os.environ) | {
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        # The engine works on the same cores, and a thread that spins takes one from the thread it waits for.
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
+    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
     with log.open("ab") as stream:
         process = await leashed(
             [sys.executable, "-m", "tuning.training", str(run.folder)], env=environment, output=stream, grace=GRACE
