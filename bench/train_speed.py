@@ -150,7 +150,8 @@ def measure(side: str, chats: list[list[dict[str, str]]], options: argparse.Name
         )  # fmt: skip
         folder.settings.write_text(run.model_dump_json())
         command = [sys.executable, "-m", "bench.train_speed", "--child", side, place]
-        environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_DATASETS_CACHE": f"{place}/cache"}
+        environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "passive"}
+        environment |= {"HF_DATASETS_CACHE": f"{place}/cache"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"{SIDES[side]} failed:\n{done.stderr[-3000:]}")
