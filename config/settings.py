@@ -34,8 +34,8 @@ class Settings(BaseSettings):
     port: int = Field(8642, ge=0, le=65535, description="where the page listens; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")
-    temperature: float = Field(0.6, ge=0, le=2)
-    repetition_penalty: float = Field(1.1, ge=1, le=2)
+    temperature: float = Field(0.4, ge=0, le=2)
+    repetition_penalty: float = Field(1.05, ge=1, le=2)
 
     @classmethod
     def settings_customise_sources(

@@ -47,6 +47,9 @@ class ChatTokenizer:
 
     def __init__(self, location: str) -> None:
         from transformers import AutoConfig, AutoTokenizer  # takes seconds, so only where tokens are needed
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # a conversation longer than the window is expected here, and cut by who asked
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(location)
