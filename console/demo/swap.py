@@ -20,8 +20,8 @@ from store.columns import now
 from store.tables import Promotion
 from tuning.versions import promote, rollback
 
-TALKS = 4
-ENOUGH = 8
+TALKS = 8
+ENOUGH = 16
 """Answers awaited after each move of the pointer."""
 
 
