@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from running_engine import RunningEngine
 
-from config.paths import Paths
 from config.settings import Settings, load_settings
-from serving.client import EngineClient
 from serving.supervisor import EngineSupervisor
-from store.crypto import Cipher, load_cipher
+from store.crypto import load_cipher
 from store.database import Database, open_database
 
 
@@ -36,17 +34,6 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     opened = await open_database(settings)
     yield opened
     await opened.close()
-
-
-@dataclass(frozen=True, slots=True)
-class RunningEngine:
-    """A real engine on a home of its own. A test that ends it waits with `supervisor.wait_ready` until it is back."""
-
-    settings: Settings
-    paths: Paths
-    cipher: Cipher
-    supervisor: EngineSupervisor
-    client: EngineClient
 
 
 @pytest.fixture(scope="session")

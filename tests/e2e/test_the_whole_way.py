@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from community import write_export
+from running_engine import RunningEngine
 
 from bots.conversation import Conversation
 from bots.events import Answer
@@ -23,8 +25,6 @@ from store.assistants import add_assistant, find_assistant, find_version
 from store.database import Database, open_database
 from store.lineage import unpack_ids
 from store.tables import Job, Lineage
-from tests.conftest import RunningEngine
-from tests.e2e.community import write_export
 from tuning import jobs
 from tuning.importing import import_file
 from tuning.runner import JobRunner

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from adapter_making import random_adapter
-from conftest import RunningEngine
+from running_engine import RunningEngine
 
 from config.catalogue import DEMO_FOLDER
 from config.errors import BadInput, EngineUnavailable, NotFound, Refused

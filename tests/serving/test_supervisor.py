@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import RunningEngine
+from running_engine import RunningEngine
 
 from config.errors import EngineUnavailable
 from config.settings import Settings
