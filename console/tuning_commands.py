@@ -17,7 +17,7 @@ from store.assistants import find_assistant, find_version
 from store.tables import Job
 from tuning.jobs import cancel, enqueue, follow, preview, recent
 from tuning.runner import JobRunner
-from tuning.versions import Move, VersionView, history, promote, rollback
+from tuning.versions import Move, VersionView, history, previous, promotable, promote, rollback
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -242,8 +242,10 @@ def promote_(
     number = None if version is None else _number(name, version)
 
     async def work() -> Move:
-        async with workplace() as place, place.engine(_say) as client:
-            return await promote(place.database, client, name, number, getpass.getuser())
+        async with workplace() as place:
+            await promotable(place.database, name, number)  # before an engine is started for it
+            async with place.engine(_say) as client:
+                return await promote(place.database, client, name, number, getpass.getuser())
 
     _show_move(run(work()), json)
 
@@ -252,8 +254,10 @@ def rollback_(name: str, json: Json = False) -> None:
     """Take the last promotion back."""
 
     async def work() -> Move:
-        async with workplace() as place, place.engine(_say) as client:
-            return await rollback(place.database, client, name, getpass.getuser())
+        async with workplace() as place:
+            await previous(place.database, name)  # before an engine is started for it
+            async with place.engine(_say) as client:
+                return await rollback(place.database, client, name, getpass.getuser())
 
     _show_move(run(work()), json)
 

@@ -58,13 +58,11 @@ async def history(database: Database, assistant_name: str) -> list[VersionView]:
         ]  # fmt: skip
 
 
-async def promote(
-    database: Database, client: EngineClient, assistant_name: str, number: int | None, asked_by: str
-) -> Move:
-    """Put version `number` (None: the newest that passed) into service.
+async def promotable(database: Database, assistant_name: str, number: int | None) -> VersionName:
+    """The version that a promotion to `number` (None: the newest that passed) would put into service.
 
-    Raises Refused for one that failed its gate, serves already, or was made for another base model; NotFound for
-    one that is not there; EngineUnavailable where it could not be loaded. In each case nothing has changed.
+    Raises Refused for one that failed its gate, serves already, or was made for another base model; NotFound for one
+    that is not there.
     """
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
@@ -76,21 +74,39 @@ async def promote(
             raise Refused(f"{name} was made for {version.base_model}, not for {assistant.base_model}; retrain first.")
         if version.number == assistant.in_service:
             raise Refused(f"{name} is already in service.")
+        return name
+
+
+async def promote(
+    database: Database, client: EngineClient, assistant_name: str, number: int | None, asked_by: str
+) -> Move:
+    """Put a version into service: loaded first, then the pointer moves.
+
+    Raises what `promotable` raises, and EngineUnavailable where it could not be loaded; then nothing has changed.
+    """
+    name = await promotable(database, assistant_name, number)
     await client.warm(name)
-    return await _move(database, assistant_name, version.number, "promote", asked_by)
+    return await _move(database, assistant_name, name.number, "promote", asked_by)
+
+
+async def previous(database: Database, assistant_name: str) -> VersionName | None:
+    """What a rollback would bring back: the version that served before, None for the untuned model.
+
+    Raises Refused where nothing was ever promoted.
+    """
+    async with database.session() as session:
+        stack = await _served(session, await find_assistant(session, assistant_name))
+    if not stack:
+        raise Refused(f"“{assistant_name}” has never been promoted, so there is nothing to go back to.")
+    return VersionName(assistant_name, stack[-2]) if len(stack) > 1 else None
 
 
 async def rollback(database: Database, client: EngineClient, assistant_name: str, asked_by: str) -> Move:
-    """Back to what served before the last promotion that still stands. Raises Refused where there is nothing before."""
-    async with database.session() as session:
-        assistant = await find_assistant(session, assistant_name)
-        stack = await _served(session, assistant)
-    if not stack:
-        raise Refused(f"“{assistant_name}” has never been promoted, so there is nothing to go back to.")
-    before = stack[-2] if len(stack) > 1 else None
+    """Back to what served before the last promotion that still stands. Raises what `previous` raises."""
+    before = await previous(database, assistant_name)
     if before is not None:
-        await client.warm(VersionName(assistant_name, before))
-    return await _move(database, assistant_name, before, "rollback", asked_by)
+        await client.warm(before)
+    return await _move(database, assistant_name, before.number if before else None, "rollback", asked_by)
 
 
 async def _chosen(session: AsyncSession, assistant: Assistant, number: int | None) -> Version:

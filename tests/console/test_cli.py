@@ -64,7 +64,8 @@ def test_whatever_is_refused_is_one_sentence_and_exit_code_1(home: Path, tmp_pat
     _refused(parlance(home, "assistant", "add", "../up"), "cannot be an assistant's name")
     _refused(parlance(home, "assistant", "add", "x", "--base-model", "nonsense"), "no base model")
     _refused(parlance(home, "tune", "garden"), "0 answers to learn from")
-    _refused(parlance(home, "rollback", "garden", "--json"), "")
+    _refused(parlance(home, "rollback", "garden", "--json"), "nothing to go back to")
+    _refused(parlance(home, "promote", "garden"), "retrain it first")
     _refused(parlance(home, "versions", "nobody"), "garden")
 
 

@@ -13,7 +13,7 @@ from config.catalogue import find_model
 RANK = 8
 
 
-def random_adapter(folder: Path, seed: int, strength: float = 0.03) -> Path:
+def random_adapter(folder: Path, seed: int, strength: float = 0.06) -> Path:
     """Writes one, of rank 8 and drawn from `seed`, into the new `folder`; returns it."""
     folder.mkdir(parents=True)
     location = find_model("demo").location
