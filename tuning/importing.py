@@ -23,7 +23,8 @@ from store.database import Database
 from store.tables import Assistant, Import, Source
 from tuning.curation import Say, measure, require_enough
 from tuning.funnel import Step
-from tuning.sources.telegram import SourceChat, SourceMessage, TelegramExport
+from tuning.sources.message import SourceChat, SourceMessage
+from tuning.sources.telegram import TelegramExport
 from tuning.speakers import AnswerCount, choose_speaker
 from tuning.storing import CHUNK, ChatStore, people_of
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.errors import BadInput
 from store.tables import Import, Source, SourceAuthor, SourceMessage
-from tuning.sources.telegram import SourceMessage as Given
+from tuning.sources.message import SourceMessage as Given
 from tuning.speakers import Person
 
 CHUNK = 1000

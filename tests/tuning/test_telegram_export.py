@@ -10,7 +10,8 @@ import pytest
 from chat_exports import account, author_id, chat, message, service, talk, written
 
 from config.errors import BadInput
-from tuning.sources.telegram import SourceChat, SourceMessage, TelegramExport
+from tuning.sources.message import SourceChat, SourceMessage
+from tuning.sources.telegram import TelegramExport
 
 
 def read(file: Path) -> tuple[list[SourceChat], list[SourceMessage]]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,51 +17,20 @@ from typing import Any
 import ijson
 
 from config.errors import BadInput
+from tuning.sources.message import SourceChat, SourceMessage
 from tuning.sources.surrogates import MARK, marked
+from tuning.sources.telegram_message import DELETED, TelegramMessage
 
 CHUNK_BYTES = 1 << 16
-LONGEST_TEXT = 16_384
-"""Characters. Telegram's own limit is 4,096; four times that cannot be a chat message."""
 LONGEST_UNQUOTED = 16 << 20
 """Bytes without a quotation mark: beyond it, this is no JSON of short texts, and would only fill the memory."""
-LONGEST_AUTHOR = 100
-GREATEST_ID = 1 << 63
-LAST_SECOND = 1 << 36
-"""Unix seconds, about the year 4100: a later date is a mistake in the file."""
-DELETED = "Deleted account"
 
 _MESSAGES = {"/messages", "/chats/list/item/messages", "/left_chats/list/item/messages"}
 _CHATS = {"", "/chats/list/item", "/left_chats/list/item"}
 _ACCOUNT = {"/chats/list", "/left_chats/list"}
 _HEADER = {"id", "name", "type"}
-_WANTED = {
-    "id", "type", "date", "date_unixtime", "from", "from_id", "reply_to_message_id", "reply_to_peer_id", "text",
-    "forwarded_from", "forwarded_from_id",
-}  # fmt: skip
 _OPENING = {"start_map", "start_array"}
 _CLOSING = {"end_map", "end_array"}
-
-
-@dataclass(frozen=True, slots=True)
-class SourceChat:
-    """The head of one chat. `id` as text; comes again with its title if the file names it only after its messages."""
-
-    id: str
-    title: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class SourceMessage:
-    """One message with text. `sent_at` in Unix seconds; `reply_to` an external id of the same chat, or None."""
-
-    external_id: str
-    author_id: str
-    author: str
-    sent_at: int
-    reply_to: str | None
-    forwarded: bool
-    text: str
 
 
 class TelegramExport:
@@ -102,7 +69,7 @@ class TelegramExport:
                 if path in _MESSAGES:
                     if kind != "start_map":
                         raise self._no_export()
-                    kept = _Message(self.file, events).finish(self._broken)
+                    kept = TelegramMessage(self.file, events).finish(self._broken)
                     count += 1
                     if kept is not None:
                         yield kept
@@ -197,113 +164,6 @@ class TelegramExport:
             f"{self.file.name} is not a Telegram export; in Telegram Desktop use “Export chat history”, format "
             "“Machine-readable JSON”, and give the file result.json."
         )
-
-
-class _Message:
-    """One message, read from the events that follow the start of its object."""
-
-    __slots__ = ("_entities", "_fields", "_file", "_mixed", "_poll")
-
-    def __init__(self, file: Path, events: Iterator[tuple[str, Any]]) -> None:
-        self._file = file
-        fields: dict[str, Any] = {}
-        entities: list[str] = []
-        mixed: list[str] = []
-        poll: list[str] = []
-        key = inner = ""
-        depth = 1  # 1 within the message's own object
-        for kind, value in events:
-            if kind == "map_key":
-                inner = value
-                if depth == 1:
-                    key = value
-            elif kind == "string":
-                if depth == 1:
-                    if key in _WANTED:
-                        fields[key] = value
-                elif key == "text_entities":
-                    if depth == 3 and inner == "text":
-                        entities.append(value)
-                elif key == "text":
-                    if depth == 2 or (depth == 3 and inner == "text"):
-                        mixed.append(value)
-                elif key == "poll":
-                    if depth == 2 and inner == "question":
-                        poll.append(value)
-                    elif depth == 4 and inner == "text":
-                        poll.append(f"- {value}")
-            elif kind in _OPENING:
-                depth += 1
-            elif kind in _CLOSING:
-                depth -= 1
-                if not depth:
-                    break
-            elif depth == 1 and key in _WANTED:
-                fields[key] = value
-        self._fields, self._entities, self._mixed, self._poll = fields, entities, mixed, poll
-
-    def finish(self, broken: bool) -> SourceMessage | None:
-        """The message, or None for one that has no text or was not said by anybody. Raises BadInput."""
-        fields = self._fields
-        number = fields.get("id")
-        if type(number) is not int or abs(number) >= GREATEST_ID or "type" not in fields:
-            raise BadInput(
-                f"{self._file.name} is not a Telegram export: one of its messages has no id or no type; in Telegram "
-                "Desktop choose “Machine-readable JSON” when you export the chat."
-            )
-        if fields["type"] != "message":
-            return None
-        text = fields.get("text")
-        text = "".join(self._entities) or (text if isinstance(text, str) else "".join(self._mixed))
-        if not text or text.isspace():
-            text = "\n".join(self._poll)
-            if not text or text.isspace():
-                return None
-        if len(text) > LONGEST_TEXT:
-            raise BadInput(
-                f"Message {number} in {self._file.name} has {len(text):,} characters, and no Telegram message has more "
-                "than 4,096; export the chat again, or take this message out."
-            )
-        author_id, author = self._author(fields)
-        if broken and (MARK in text or MARK in author or MARK in author_id):
-            raise BadInput(
-                f"Message {number} in {self._file.name} holds half of a character (a lone surrogate); export the chat "
-                "again, or take this message out."
-            )
-        reply = fields.get("reply_to_message_id")
-        return SourceMessage(
-            external_id=str(number),
-            author_id=author_id,
-            author=author,
-            sent_at=self._sent_at(fields),
-            reply_to=str(reply) if type(reply) is int and "reply_to_peer_id" not in fields else None,
-            forwarded="forwarded_from" in fields or "forwarded_from_id" in fields,
-            text=text,
-        )
-
-    @staticmethod
-    def _author(fields: dict[str, Any]) -> tuple[str, str]:
-        name, number = fields.get("from"), fields.get("from_id")
-        if not isinstance(name, str) or not name.strip():
-            name = DELETED
-        if type(number) is int:  # as exports before 2021 have it
-            number = f"user{number}"
-        if not isinstance(number, str) or not number:
-            number = f"name:{name}"
-        return number[:LONGEST_AUTHOR], name
-
-    def _sent_at(self, fields: dict[str, Any]) -> int:
-        """Seconds since 1970. Old exports have the local time alone; it is taken for UTC, as order is what matters."""
-        try:
-            given = fields.get("date_unixtime")
-            if given is None:
-                given = datetime.fromisoformat(fields["date"]).replace(tzinfo=UTC).timestamp()
-            seconds = int(given)
-            if 0 <= seconds < LAST_SECOND:
-                return seconds
-        except (KeyError, TypeError, ValueError, OverflowError):
-            pass
-        raise BadInput(f"Message {fields['id']} in {self._file.name} has no date that can be read; export it again.")
 
 
 def _size(file: Path) -> int:

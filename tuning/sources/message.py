@@ -1,0 +1,27 @@
+"""What every source gives: chats and their messages, as curation takes them. Knows no export format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChat:
+    """The head of one chat. `id` as text; comes again with its title if the file names it only after its messages."""
+
+    id: str
+    title: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMessage:
+    """One message with text. `sent_at` in Unix seconds; `reply_to` an external id of the same chat, or None."""
+
+    external_id: str
+    author_id: str
+    author: str
+    sent_at: int
+    reply_to: str | None
+    forwarded: bool
+    text: str
