@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 
 from config.catalogue import find_model
@@ -29,12 +30,15 @@ from store.tables import Assistant, Job, Lineage, Version
 from tuning.curation import Curated, curate
 from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
-from tuning.training.process import run_training
+from tuning.training.process import TrainerKilled, run_training
 from tuning.training.run import RunFolder, TrainingRun, write_whole
 from tuning.versions import promote
 
 EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
 LOOK_EVERY = 0.5
+TRAINER_STARTS = 3
+
+log = structlog.get_logger()
 
 
 class Cancelled(Exception):
@@ -135,15 +139,25 @@ class JobSteps:
         if self._run.read_result() is None:
             self._write_run()
             await self._tell("learning", 0.0, "Getting ready to learn", force=True)
-            async with aclosing(run_training(self._run, self._settings.paths.logs / "training.log")) as steps:
-                async for at in steps:
-                    await self._tell(
-                        "learning", at.step / max(at.steps, 1), "Learning", loss=at.loss, seconds_left=at.seconds_left
-                    )
+            for left in reversed(range(TRAINER_STARTS)):
+                try:
+                    await self._train()
+                    break
+                except TrainerKilled:
+                    if not left:
+                        raise
+                    log.warning("the trainer was killed and is started again", job=self._job.id)
         result = self._run.read_result()
         if result is None:
             raise JobFailed("The training ended without a result; its log says why. Try once more.")
         return result.model_dump()
+
+    async def _train(self) -> None:
+        async with aclosing(run_training(self._run, self._settings.paths.logs / "training.log")) as steps:
+            async for at in steps:
+                await self._tell(
+                    "learning", at.step / max(at.steps, 1), "Learning", loss=at.loss, seconds_left=at.seconds_left
+                )
 
     def _write_run(self) -> None:
         """Once: a resumed job goes on as it began, whatever was set meanwhile."""

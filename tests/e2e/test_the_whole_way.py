@@ -153,6 +153,28 @@ async def test_cancelling_ends_the_trainer_and_leaves_nothing(
         await jobs.cancel(place, job.id)
 
 
+async def test_a_killed_trainer_is_started_again_and_goes_on(
+    place: Database, engine: RunningEngine, tmp_path: Path
+) -> None:
+    await _taught(place, "shot", write_export(tmp_path / "s.json", 90))
+    runner = _runner(place, engine)
+    try:
+        job, _ = await jobs.enqueue(place, "shot", "ada")
+        running = asyncio.create_task(runner.run_next())
+        progress = engine.paths.job(job.id) / "progress.json"
+        await _until(lambda: progress.exists() and json.loads(progress.read_text())["step"] > 0)
+        before = _trainers()
+        for trainer in before:
+            trainer.kill()
+        await _until(lambda: any(trainer not in before for trainer in _trainers()))
+        assert (await jobs.get(place, job.id)).state == "running"
+        await jobs.cancel(place, job.id)
+        await asyncio.wait_for(running, 20)
+    finally:
+        runner.release()
+    assert (await jobs.get(place, job.id)).state == "cancelled"
+
+
 async def test_a_job_whose_runner_was_killed_goes_on_where_it_was(
     place: Database, engine: RunningEngine, tmp_path: Path
 ) -> None:

@@ -13,16 +13,21 @@ from pathlib import Path
 
 from config.errors import JobFailed
 from serving.leashed import leashed
-from tuning.training.run import CANCELLED, DONE, Progress, RunFolder
+from tuning.training.run import CANCELLED, DONE, FAILED, Progress, RunFolder
 
 LOOK_EVERY = 0.5
 GRACE = 4.0
 
 
+class TrainerKilled(JobFailed):
+    """The trainer was ended by something else than itself; started again it goes on from its last checkpoint."""
+
+
 async def run_training(run: RunFolder, log: Path) -> AsyncGenerator[Progress, None]:
     """Train in the folder of `run` and yield progress as it changes; ends when the adapter is there.
 
-    Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed.
+    Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed,
+    TrainerKilled where it did not come to say one.
     """
     run.error.unlink(missing_ok=True)
     environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -46,5 +51,9 @@ async def run_training(run: RunFolder, log: Path) -> AsyncGenerator[Progress, No
     if ended.result() != DONE:
         if ended.result() == CANCELLED:
             raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
+        if ended.result() != FAILED:
+            raise TrainerKilled(
+                "The training was ended from outside again and again; its log may say more. Try once more."
+            )
         sentence = run.error.read_text().strip() if run.error.exists() else ""
         raise JobFailed(sentence or "The training ended unexpectedly; its log says why. Try once more.")
