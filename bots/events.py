@@ -1,6 +1,7 @@
 """What a connector is given to show. The same for every platform; how it looks is the connector's own affair.
 
-A message's events come in this order: Heard, then any of Notice, Said, Card, Removed, Answer, and Done last, always.
+A message's events come in this order: Heard, then any of Notice, Whisper, Said, Card, Removed, Answer, and Done
+last, always.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Whisper:
+    """One sentence for the asker alone, where the platform has a way (an answer to a pressed button); else like a
+    Notice."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One question and answers to it, each under a name."""
 
@@ -103,4 +112,4 @@ class Done:
     """Nothing more will come for this message."""
 
 
-Event = Heard | Said | Answer | Notice | Card | Removed | Moved | Done
+Event = Heard | Said | Answer | Notice | Whisper | Card | Removed | Moved | Done

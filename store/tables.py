@@ -46,6 +46,10 @@ class Assistant(Base):
     base_model: Mapped[str] = mapped_column(String(200))
     in_service: Mapped[int | None] = mapped_column(Integer)
     auto_promote: Mapped[bool] = mapped_column(default=False)
+    access: Mapped[str] = mapped_column(String(10), default="open", server_default="open")
+    """Who may talk with it: open, pairing, closed."""
+    on_forget: Mapped[str] = mapped_column(String(10), default="mark", server_default="mark")
+    """What becomes of versions that learnt from text deleted since: mark, withdraw, retrain."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
@@ -146,6 +150,8 @@ class Version(Base):
     """The prompt it was trained and gated with: what was gated is what is served."""
     base_model: Mapped[str] = mapped_column(String(200))
     report: Mapped[dict[str, Any]] = mapped_column(SealedJson("versions.report"))
+    forgotten_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Since when text that it learnt from is deleted."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
@@ -193,13 +199,22 @@ class Channel(Base):
     account: Mapped[str] = mapped_column(String(100))
     private: Mapped[bool] = mapped_column(default=True, server_default=true())
     """Whether one person talks with the assistant alone; in a group speakers are named."""
+    title: Mapped[str | None] = mapped_column(SealedText("channels.title"))
+    answers: Mapped[str] = mapped_column(String(10), default="mentions", server_default="mentions")
+    """In groups: mentions (said to the assistant), all (every message), listen (never, but it reads along)."""
+    learning: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Whether what consenting people write here may be learnt from."""
+    present: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Whether the assistant is still there, as far as the platform has said."""
     memory_after: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class Message(Base):
-    """One message of a channel. `role`: user or assistant. `state`: said, command, undone; of answers also open,
-    resumed, cut (stopped or broken off), failed: see store/conversations.py.
+    """One message of a channel. `role`: user or assistant. `state`: said, command, undone, overheard (not said to the
+    assistant, but read along); of answers also open, resumed, cut (stopped or broken off), failed: see
+    store/conversations.py. `author_key` is the person, `PLATFORM:ID`. `delivered_at`: when all that an answer or a
+    command has to show had reached its platform.
 
     An answer names the message it answers, its version, tokens and seconds (to the first token, in all)."""
 
@@ -213,6 +228,7 @@ class Message(Base):
     external_id: Mapped[str | None] = mapped_column(String(100))
     role: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(10), default="said")
+    author_key: Mapped[str | None] = mapped_column(String(120), index=True)
     author: Mapped[str] = mapped_column(SealedText("messages.author"))
     text: Mapped[str] = mapped_column(SealedText("messages.text"))
     answers: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"))
@@ -221,6 +237,8 @@ class Message(Base):
     answer_tokens: Mapped[int | None] = mapped_column(Integer)
     seconds_to_first: Mapped[float | None] = mapped_column()
     seconds: Mapped[float | None] = mapped_column()
+    edited_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcTime)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
@@ -235,3 +253,115 @@ class WebSession(Base):
     role: Mapped[str] = mapped_column(String(10), default="member")
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     seen_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Account(Base):
+    """A bot account on a platform: `platform` telegram or discord. `state`: on, paused, stopped (`trouble` says why).
+
+    `permission` refers to what allows learning from this account's channels where the platform asks for it."""
+
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    platform: Mapped[str] = mapped_column(String(10))
+    external_id: Mapped[str] = mapped_column(String(40))
+    """The bot's own id there."""
+    username: Mapped[str] = mapped_column(String(100))
+    token: Mapped[str] = mapped_column(SealedText("accounts.token"))
+    api_base: Mapped[str | None] = mapped_column(String(300))
+    state: Mapped[str] = mapped_column(String(10), default="on")
+    trouble: Mapped[str | None] = mapped_column(Text)
+    permission: Mapped[str | None] = mapped_column(Text)
+    permission_by: Mapped[str | None] = mapped_column(String(100))
+    permission_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    cursor: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    """What the connector has to remember: how far it has read, which commands it has registered."""
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Person(Base):
+    """Somebody who has written, as a platform knows them: `key` is `PLATFORM:ID`."""
+
+    __tablename__ = "people"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(120), unique=True)
+    name: Mapped[str] = mapped_column(SealedText("people.name"))
+    seen_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class RoleGiven(Base):
+    """Who looks after what: `subject` is a person's key or `discord-role:ID`, `role` operator or owner. Without an
+    assistant it holds for all of them."""
+
+    __tablename__ = "roles"
+    __table_args__ = (UniqueConstraint("subject", "assistant_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(String(120))
+    assistant_id: Mapped[int | None] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"))
+    role: Mapped[str] = mapped_column(String(10))
+    given_by: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Admission(Base):
+    """Somebody who may talk with an assistant that asks for pairing, or waits to. `subject` is a person's key or, in
+    groups, the channel's. `state`: waiting, admitted, refused. A waiting one's code is kept as a digest only."""
+
+    __tablename__ = "admissions"
+    __table_args__ = (UniqueConstraint("assistant_id", "subject"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    assistant_id: Mapped[int] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"))
+    subject: Mapped[str] = mapped_column(String(200))
+    title: Mapped[str] = mapped_column(SealedText("admissions.title"))
+    state: Mapped[str] = mapped_column(String(10), default="waiting")
+    code_digest: Mapped[str | None] = mapped_column(String(64), index=True)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    decided_by: Mapped[str | None] = mapped_column(String(120))
+    decided_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Consent(Base):
+    """What a person said to being learnt from in one chat. `chat` is a channel's key, of topics and threads their
+    parent's. `state`: asked, in, out. `shown` is the notice they were given."""
+
+    __tablename__ = "consents"
+    __table_args__ = (UniqueConstraint("person", "chat"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    person: Mapped[str] = mapped_column(String(120))
+    chat: Mapped[str] = mapped_column(String(200), index=True)
+    state: Mapped[str] = mapped_column(String(10))
+    shown: Mapped[str] = mapped_column(Text)
+    shown_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class Vote(Base):
+    """What one person thinks of one answer: `value` 1 or -1. `version` gave it."""
+
+    __tablename__ = "votes"
+    __table_args__ = (UniqueConstraint("message_id", "voter"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message_id: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
+    voter: Mapped[str] = mapped_column(String(120), index=True)
+    value: Mapped[int] = mapped_column(Integer)
+    version: Mapped[str | None] = mapped_column(String(60))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    changed_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Delivery(Base):
+    """One message that a connector sent. `key` says which: `answer:ID:PART` or `card:KEY`. The row is there before
+    the message is sent; `external_id` is None until the platform has named it."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("channel_id", "key"),
+        Index("deliveries_by_external_id", "channel_id", "external_id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    channel_id: Mapped[int] = mapped_column(ForeignKey("channels.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(String(100))
+    external_id: Mapped[str | None] = mapped_column(String(40))
+    answer_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bots.conversation import Conversation
-from bots.events import Answer, Card, Done, Event, Heard, Moved, Notice, Removed, Said
+from bots.events import Answer, Card, Done, Event, Heard, Moved, Notice, Removed, Said, Whisper
 from bots.incoming import Incoming
 from bots.web.access import Session
 from bots.web.feed import Entry, Feed, Feeds
@@ -140,6 +140,9 @@ def entry_of(event: Event, incoming: Incoming, feed: Feed, said: dict[int, int])
         case Notice():
             return {"kind": "notice", "key": secrets.token_hex(6), "text": event.text, "tone": event.tone,
                     "passing": event.passing, "id": event.message_id}  # fmt: skip
+        case Whisper():
+            return {"kind": "notice", "key": secrets.token_hex(6), "text": event.text, "tone": "plain",
+                    "passing": False, "id": None}  # fmt: skip
         case Card():
             return {"kind": "card", **asdict(event)}
         case Removed():
