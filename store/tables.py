@@ -256,7 +256,8 @@ class WebSession(Base):
 
 
 class Account(Base):
-    """A bot account on a platform: `platform` telegram or discord. `state`: on, paused, stopped (`trouble` says why).
+    """A bot account on a platform: `platform` telegram or discord. `state`: on, paused, stopped (`trouble` says why),
+    removed (without its token; its name stays taken, because its chats are kept under it).
 
     `permission` refers to what allows learning from this account's channels where the platform asks for it."""
 
