@@ -87,7 +87,9 @@ class Connectors:
         while True:
             calm = asyncio.create_task(self._calm(number, told))
             try:
-                await self._platforms[view.platform].connect(view, self._conversation, self._database).run()
+                platform = self._platforms[view.platform]
+                connector = await platform.connect(view, self._conversation, self._database)
+                await connector.run()
                 raise RuntimeError("the connector returned")
             except AccountStopped as error:
                 log.warning("account_stopped", account=view.name)

@@ -1,10 +1,12 @@
 """What a platform's room offers to the rest: whose token it is, and a connector for an account.
 
-The rooms are imported when the first account of their platform needs them: a page is up before any client library is.
+The rooms are imported when the first account of their platform needs them, in a thread: a page is up before any client
+library is, and answers while one is being imported.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -63,45 +65,39 @@ Connect = Callable[[AccountView, "Conversation", "Database"], Connector]
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """`title` is its name for people; `token` the shape of its tokens. `check` asks it whose token it is and raises
-    BadInput for one that it does not know; `connect` makes a connector."""
+    """`title` is its name for people; `token` the shape of its tokens; `load` imports its room."""
 
     title: str
     token: re.Pattern[str]
-    check: Check
-    connect: Connect
+    load: Callable[[], tuple[Check, Connect]]
+
+    async def check(self, token: SecretStr, api_base: str | None) -> Identity:
+        """Ask whose token it is. Raises BadInput for one that the platform does not know."""
+        check, _ = await asyncio.to_thread(self.load)
+        return await check(token, api_base)
+
+    async def connect(self, account: AccountView, conversation: Conversation, database: Database) -> Connector:
+        """A connector for `account`, not yet running."""
+        _, connect = await asyncio.to_thread(self.load)
+        return connect(account, conversation, database)
 
 
-async def _check_telegram(token: SecretStr, api_base: str | None) -> Identity:
-    from bots.telegram.connector import check
+def _telegram() -> tuple[Check, Connect]:
+    from bots.telegram.connector import TelegramConnector, check
 
-    return await check(token, api_base)
-
-
-def _connect_telegram(account: AccountView, conversation: Conversation, database: Database) -> Connector:
-    from bots.telegram.connector import TelegramConnector
-
-    return TelegramConnector(account, conversation, database)
+    return check, TelegramConnector
 
 
-async def _check_discord(token: SecretStr, api_base: str | None) -> Identity:
-    from bots.discord.connector import check
+def _discord() -> tuple[Check, Connect]:
+    from bots.discord.connector import DiscordConnector, check
 
-    return await check(token, api_base)
-
-
-def _connect_discord(account: AccountView, conversation: Conversation, database: Database) -> Connector:
-    from bots.discord.connector import DiscordConnector
-
-    return DiscordConnector(account, conversation, database)
+    return check, DiscordConnector
 
 
 PLATFORMS: Mapping[str, Platform] = {
-    "telegram": Platform("Telegram", re.compile(r"\d{5,}:[\w-]{30,}"), _check_telegram, _connect_telegram),
-    "discord": Platform(
-        "Discord", re.compile(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}"), _check_discord, _connect_discord
-    ),
-}  # fmt: skip
+    "telegram": Platform("Telegram", re.compile(r"\d{5,}:[\w-]{30,}"), _telegram),
+    "discord": Platform("Discord", re.compile(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}"), _discord),
+}
 
 
 def platform_of(token: SecretStr, platforms: Mapping[str, Platform] = PLATFORMS) -> str:
