@@ -28,7 +28,6 @@ from store.tables import Channel, Message
 LOOK_BACK = 200
 """Messages read from the database for a prompt; far more than fit a window of talk."""
 NOTICE_TRIES, NOTICE_SECONDS = 30, 0.5
-AGAIN = (Button("Again", "/again", "quiet"),)
 BROKEN_OFF = "I was cut off in the middle of that. /again makes me answer afresh."
 WORDLESS = "I found no words for that; please put it another way, or try /again."
 TROUBLE = "Something went wrong here while I was answering, and it has been noted; please try again with /again."
@@ -39,6 +38,15 @@ log = structlog.get_logger()
 def place_of(channel: Channel) -> Place:
     """Where a channel lies, as the router asks."""
     return Place(channel.key, channel.parent_key, channel.server_key, channel.account)
+
+
+def buttons_of(answer_id: int) -> tuple[Button, ...]:
+    """What stands under an answer. All they need is in the commands, so they work after any restart."""
+    return (
+        Button("Good", f"/vote good {answer_id}", "quiet"),
+        Button("Bad", f"/vote bad {answer_id}", "quiet"),
+        Button("Again", f"/again {answer_id}", "quiet"),
+    )
 
 
 @dataclass(slots=True)
@@ -96,7 +104,7 @@ class Answering:
                 await self._failed(row.id, WORDLESS, show)
                 return
             await self._log(row.id, "said", progress, finished)
-            show(Answer(row.id, question.id, progress.text, progress.version or "", buttons=AGAIN))
+            show(Answer(row.id, question.id, progress.text, progress.version or "", buttons=buttons_of(row.id)))
 
     async def _attempts(
         self,
@@ -185,7 +193,8 @@ class Answering:
 
     async def _cut(self, question: Message, answer_id: int, progress: _Progress, show: Callable[[Event], None]) -> None:
         await self._log(answer_id, "cut", progress, None)
-        show(Answer(answer_id, question.id, progress.text, progress.version or "", cut=True, buttons=AGAIN))
+        buttons = buttons_of(answer_id)
+        show(Answer(answer_id, question.id, progress.text, progress.version or "", cut=True, buttons=buttons))
 
     async def _failed(self, answer_id: int, sentence: str, show: Callable[[Event], None]) -> None:
         async with self._database.session() as session:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bots.answering import place_of
-from bots.events import Event, Notice
+from bots.events import Event, Notice, Whisper
 from bots.incoming import Incoming
 from bots.line import Line
-from bots.seams import Engine
+from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop
 from config.settings import Settings
 from serving.router import Routed, resolve
 from store.database import Database
 from store.tables import Channel, Message
+
+_NAME = re.compile(r"\s*/\w+(?:@\w+)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,22 @@ class Call:
     stop: Stop
     show: Callable[[Event], None]
     answer: Callable[[Channel, Message, Stop, Callable[[Event], None]], Awaitable[None]]
+    tokenizer: TokenizerSource
 
     @property
     def word(self) -> str:
         """The first word, or nothing."""
         return self.words[0] if self.words else ""
+
+    @property
+    def text(self) -> str:
+        """All that follows the command's name, as it was written, line breaks included."""
+        text = self.incoming.text.encode("utf-8", "replace").decode()
+        return _NAME.sub("", text, count=1).strip()
+
+    def whisper(self, sentence: str) -> None:
+        """Tell the asker alone, where there is a way to."""
+        self.show(Whisper(sentence))
 
     def say(self, sentence: str) -> None:
         """Show one sentence."""

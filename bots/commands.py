@@ -10,10 +10,10 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bots import member_commands, operator_commands, retrain
+from bots import member_commands, operator_commands, retrain, votes
 from bots.call import Call
 from bots.events import Card
-from bots.incoming import Incoming, Role
+from bots.incoming import RANK, Role
 from config.errors import BadInput, NotFound, Refused
 
 _COMMAND = re.compile(r"/([a-zA-Z][a-zA-Z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
@@ -21,8 +21,10 @@ _COMMAND = re.compile(r"/([a-zA-Z][a-zA-Z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`usage` shows the words it takes, at most `most` of them. One that is `in_turn` changes what was said: it
-    interrupts the answer under way and waits for its place in the channel's line; the others run at once."""
+    """`usage` shows the words it takes, at most `most` of them, or all that follows where it takes free `text`. One
+    that is `in_turn` changes what was said: it interrupts the answer under way and waits for its place in the
+    channel's line; the others run at once. `hidden` ones are what buttons say: neither listed nor registered. A name
+    may stand twice; the first that can take the words is meant."""
 
     name: str
     role: Role
@@ -31,6 +33,12 @@ class Command:
     words: str = ""
     most: int = 0
     in_turn: bool = False
+    text: bool = False
+    hidden: bool = False
+
+    def takes(self, words: tuple[str, ...]) -> bool:
+        """Whether so many words are not too many."""
+        return self.text or len(words) <= self.most
 
     @property
     def usage(self) -> str:
@@ -60,13 +68,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("rollback", "operator", "go back to the version that served before", operator_commands.roll_back),
     Command("assistant", "operator", "see who answers here, or choose another", operator_commands.choose_assistant,
             "[NAME]", 1),
+    Command("vote", "member", "say whether an answer was good", votes.cast, "good|bad ID", 2, hidden=True),
+    Command("again", "member", "give this answer again", votes.again_here, "ID", 1, hidden=True),
 )  # fmt: skip
 
 
 def allowed(role: Role) -> tuple[Command, ...]:
-    """The commands open to `role`, in the table's order."""
-    asker = Incoming("", "", "", "", role, "", "")
-    return tuple(command for command in COMMANDS if asker.may(command.role))
+    """The commands that `role` may type, in the table's order."""
+    return tuple(command for command in COMMANDS if not command.hidden and RANK[role] >= RANK[command.role])
 
 
 def parse(text: str) -> tuple[str, tuple[str, ...]] | None:
@@ -77,14 +86,15 @@ def parse(text: str) -> tuple[str, tuple[str, ...]] | None:
 
 def find(name: str, words: tuple[str, ...], role: Role) -> Command:
     """The command. Raises NotFound naming the nearest, Refused for another role's, BadInput for too many words."""
-    command = next((command for command in COMMANDS if command.name == name), None)
-    if command is None:
+    named = [command for command in COMMANDS if command.name == name]
+    if not named:
         names = [command.name for command in allowed(role)]
         near = difflib.get_close_matches(name, names, 1, 0.5)
         hint = f"did you mean /{near[0]}?" if near else "/help shows what there is."
         raise NotFound(f"I don’t know /{name}; {hint}")
-    if command not in allowed(role):
+    if all(RANK[role] < RANK[command.role] for command in named):
         raise Refused(f"/{name} is for those who look after this assistant; ask one of them.")
-    if len(words) > command.most:
-        raise BadInput(f"That was more than /{name} can take; write it like this: {command.usage}")
+    command = next((command for command in named if command.takes(words)), None)
+    if command is None:
+        raise BadInput(f"That was more than /{name} can take; write it like this: {named[0].usage}")
     return command

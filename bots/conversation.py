@@ -145,7 +145,7 @@ class Conversation:
         await command.run(
             Call(
                 incoming, channel, words, self.database, self.settings, self.engine, line, stop, show,
-                self._answering.answer,
+                self._answering.answer, self._tokenizer_source,
             )
         )  # fmt: skip
 

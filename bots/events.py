@@ -69,6 +69,14 @@ class Whisper:
 
 
 @dataclass(frozen=True, slots=True)
+class Voted(Whisper):
+    """What the asker thinks of one answer from now on: `value` 1 or -1, or 0 for nothing any more."""
+
+    message_id: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One question and answers to it, each under a name."""
 

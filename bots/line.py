@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from bots.stopping import Stop
 
@@ -16,6 +16,7 @@ class Line:
         self.arriving = asyncio.Lock()
         self._turns = asyncio.Lock()  # fair: first come, first served
         self._stop: Stop | None = None
+        self._beside: set[Stop] = set()
         self._waiting = 0
 
     def ticket(self) -> asyncio.Task[bool]:
@@ -43,6 +44,22 @@ class Line:
             self._waiting -= 1
             self._turns.release()
 
+    @contextmanager
+    def beside(self, stop: Stop) -> Iterator[None]:
+        """While something is said beside the line, in nobody's turn: `stop_beside` interrupts it."""
+        self._beside.add(stop)
+        try:
+            yield
+        finally:
+            self._beside.discard(stop)
+
+    def stop_beside(self) -> bool:
+        """Interrupt what is being said beside the line; False where nothing is."""
+        said = [stop for stop in self._beside if not stop.pressed]
+        for stop in said:
+            stop.press()
+        return bool(said)
+
     def stop(self) -> bool:
         """Interrupt what is being answered now; False where nothing is."""
         if self._stop is None or self._stop.pressed:
@@ -53,4 +70,4 @@ class Line:
     @property
     def idle(self) -> bool:
         """Nobody is served and nobody waits."""
-        return self._waiting == 0 and not self.arriving.locked()
+        return self._waiting == 0 and not self._beside and not self.arriving.locked()

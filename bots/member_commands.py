@@ -58,7 +58,8 @@ async def again(call: Call) -> None:
 
 async def stop(call: Call) -> None:
     """Interrupt the answer under way."""
-    if not call.line.stop():
+    answering, beside = call.line.stop(), call.line.stop_beside()
+    if not answering and not beside:
         call.say("I am not saying anything at the moment.")
 
 
