@@ -29,8 +29,9 @@ class Incoming:
     recorded for the person or for one of their `server_roles` (`discord-role:ID`) is added by the conversation.
     `external_id` is unique in the channel: the same id is the same message, however often it is delivered; a pressed
     button is a message with an id of its own, the button's command as its text, and `pressed`. `reply_to` is an
-    external id. `parent` and `server` are keys of what the channel lies in. `mentioned` also holds for a reply to the
-    assistant. `title` is what people call the channel, `language` the person's, as IETF writes it.
+    external id, `reply_person` the key (`PLATFORM:ID`) of whoever wrote that. `parent` and `server` are keys of what the
+    channel lies in. `mentioned` also holds for a reply to the assistant, and for a command that names it. `title` is
+    what people call the channel, `language` the person's, as IETF writes it, `username` what they are mentioned by.
     """
 
     account: str
@@ -51,6 +52,8 @@ class Incoming:
     pressed: bool = False
     title: str | None = None
     language: str | None = None
+    username: str | None = None
+    reply_person: str | None = None
 
     def may(self, role: Role) -> bool:
         """Whether this author has at least `role`."""

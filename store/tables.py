@@ -211,9 +211,9 @@ class Channel(Base):
 
 
 class Message(Base):
-    """One message of a channel. `role`: user or assistant. `state`: said, command, undone, overheard (not said to the
-    assistant, but read along); of answers also open, resumed, cut (stopped or broken off), failed: see
-    store/conversations.py. `author_key` is the person, `PLATFORM:ID`. `delivered_at`: when all that an answer or a
+    """One message of a channel. `role`: user or assistant. `state`: said, command, begun (a command that was being
+    carried out), undone, overheard (not said to the assistant, but read along); of answers also open, resumed, cut
+    (stopped or broken off), failed: see store/conversations.py. `author_key` is the person, `PLATFORM:ID`. `delivered_at`: when all that an answer or a
     command has to show had reached its platform.
 
     An answer names the message it answers, its version, tokens and seconds (to the first token, in all)."""
@@ -287,6 +287,8 @@ class Person(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(120), unique=True)
     name: Mapped[str] = mapped_column(SealedText("people.name"))
+    username: Mapped[str | None] = mapped_column(SealedText("people.username"))
+    """What they are mentioned by, where that is not the name that others see."""
     seen_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
