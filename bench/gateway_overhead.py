@@ -1,5 +1,5 @@
 """What routing and our client cost: requests a second and time to first token through router and client, against
-plain httpx calls to the same engine. Run: `python -m bench.gateway_overhead [--json]`
+plain aiohttp calls to the same engine. Run: `python -m bench.gateway_overhead [--json]`
 
 Promises that both ways ask the same questions of the same adapter, in turns within one run, the first of each pair
 changing every round, and that ours looks its route up in a real SQLite database for every request. Figures are
@@ -19,12 +19,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import aiohttp
 
 from config.settings import load_settings
 from serving.client import EngineClient, Finished, Piece, Sampling
 from serving.prompt import Message, with_system
-from serving.router import Place, resolve, set_route
+from serving.router import Place, route, set_route
 from serving.supervisor import EngineSupervisor
 from store.database import Database, open_database
 from store.tables import Assistant
@@ -57,8 +57,7 @@ def through_parlance(database: Database, client: EngineClient) -> Ask:
 
     async def ask(number: int) -> float:
         began, first = time.perf_counter(), 0.0
-        async with database.session() as session:
-            routed = await resolve(session, Place(f"web:{number % CHANNELS}", account="web"))
+        routed = await route(database, Place(f"web:{number % CHANNELS}", account="web"))
         messages: list[Message] = [{"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}]
         stream = client.stream(routed.version, with_system(routed.system_prompt, messages), SAMPLING)
         async for event in stream:
@@ -71,8 +70,8 @@ def through_parlance(database: Database, client: EngineClient) -> Ask:
     return ask
 
 
-def straight(http: httpx.AsyncClient, model: str) -> Ask:
-    """The engine called directly, with as little around it as reading a streamed answer takes."""
+def straight(http: aiohttp.ClientSession, model: str) -> Ask:
+    """The engine called directly over the same library, with as little around it as reading a streamed answer takes."""
 
     async def ask(number: int) -> float:
         began, first = time.perf_counter(), 0.0
@@ -84,10 +83,10 @@ def straight(http: httpx.AsyncClient, model: str) -> Ask:
             "stream_options": {"include_usage": True},
             **SAMPLING.body(),
         }
-        async with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        async with http.post("http://engine/v1/chat/completions", json=body) as answer:
             answer.raise_for_status()
-            async for line in answer.aiter_lines():
-                if line.startswith("data: {"):
+            async for line in answer.content:
+                if line.startswith(b"data: {"):
                     choices = json.loads(line[6:])["choices"]
                     if choices and choices[0]["delta"].get("content"):
                         first = first or time.perf_counter() - began
@@ -140,11 +139,9 @@ async def run() -> dict[str, dict[str, float]]:
             supervisor.start()
             print("the engine is starting; about a minute", file=sys.stderr)
             await supervisor.wait_ready()
-            transport = httpx.AsyncHTTPTransport(uds=str(settings.paths.engine_socket))
+            connector = aiohttp.UnixConnector(str(settings.paths.engine_socket), limit=0)
             key = {"Authorization": f"Bearer {database.cipher.derive('engine')}"}
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://engine", headers=key, timeout=60
-            ) as http:
+            async with aiohttp.ClientSession(connector=connector, headers=key) as http:
                 ours, direct = await compare(
                     through_parlance(database, supervisor.client), straight(http, str(supervisor.untuned))
                 )

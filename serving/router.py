@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from config.catalogue import find_model
 from config.errors import BadInput, NotFound
 from config.names import VersionName, untuned
+from store.database import Database
 from store.tables import Assistant, Route, Version
 
 SCOPES = ("channel", "parent", "server", "account", "default")
 """From the most exact to the least. The default route has the empty key."""
+NOWHERE = "No assistant answers here yet; an operator can choose one with: parlance route CHANNEL NAME."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,23 @@ _BY_PLACE = (
 )
 
 
+_PROMPT = Version.system_prompt.label("gated_prompt")
+_COLUMNS_BY_PLACE = _BY_PLACE.with_only_columns(*Assistant.__table__.c, _PROMPT)
+
+
+async def route(database: Database, place: Place) -> Routed:
+    """Like `resolve`, in a transaction of its own and ten times as fast: the way of every message.
+
+    `assistant` belongs to no session.
+    """
+    found = await database.look_up(_COLUMNS_BY_PLACE, place.keys())
+    if found is None:
+        raise NotFound(NOWHERE)
+    columns = dict(found._mapping)
+    prompt = columns.pop("gated_prompt")
+    return _routed(Assistant(**columns), prompt)
+
+
 async def resolve(session: AsyncSession, place: Place) -> Routed:
     """Who answers in `place`. An assistant without a version in service is answered by the untuned model.
 
@@ -63,7 +82,7 @@ async def resolve(session: AsyncSession, place: Place) -> Routed:
     """
     found = (await session.execute(_BY_PLACE, place.keys())).first()
     if found is None:
-        raise NotFound("No assistant answers here yet; an operator can choose one with: parlance route CHANNEL NAME.")
+        raise NotFound(NOWHERE)
     return _routed(found[0], found[1])
 
 

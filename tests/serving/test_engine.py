@@ -156,7 +156,8 @@ async def test_a_seed_repeats_an_answer_and_a_stop_word_ends_it(engine: RunningE
 
 
 async def metric(client: EngineClient, name: str) -> float:
-    lines = (await client._http.get("/metrics")).text.splitlines()
+    async with client._http.get("/metrics") as answer:
+        lines = (await answer.text()).splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
 
 
@@ -252,7 +253,8 @@ async def test_the_engine_answers_only_who_has_the_key(engine: RunningEngine) ->
 @pytest.mark.parametrize("name", ["../adapters/base-demo/v0", "base-demo@v00", "loud/v1", "/etc/passwd"])
 async def test_no_other_name_reaches_a_path(engine: RunningEngine, name: str) -> None:
     body = {"model": name, "messages": asking("Hello")}
-    assert (await engine.client._http.post("/v1/chat/completions", json=body)).status_code == 404
+    async with engine.client._http.post("/v1/chat/completions", json=body) as answer:
+        assert answer.status == 404
 
 
 async def test_no_message_text_and_no_key_is_logged_or_shown(engine: RunningEngine) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import event
 
 from config.errors import BadInput, NotFound
 from config.names import VersionName
-from serving.router import Place, in_service, list_routes, resolve, set_route
+from serving.router import Place, in_service, list_routes, resolve, route, set_route
 from store.database import Database
 from store.tables import Assistant, Version
 
@@ -39,6 +39,38 @@ async def test_the_most_exact_route_wins_whatever_the_order_they_were_set_in(fil
         assert (await resolve(session, Place("elsewhere", account="tg"))).assistant.name == "quill"
 
 
+async def test_the_way_of_every_message_sees_what_was_committed_a_moment_ago(filled: Database) -> None:
+    for scope, key, name in ROUTES:
+        async with filled.session() as session:
+            await set_route(session, scope, key, name)
+        routed = await route(filled, EVERYWHERE)
+        async with filled.session() as session:
+            looked_up = await resolve(session, EVERYWHERE)
+        assert routed.assistant.name == name
+        assert (routed.version, routed.system_prompt) == (looked_up.version, looked_up.system_prompt)
+    async with filled.session() as session:
+        assistant = await session.get_one(Assistant, routed.assistant.id)
+        session.add(
+            Version(
+                assistant_id=assistant.id,
+                number=3,
+                state="passed",
+                digest="0",
+                system_prompt="Gated.",
+                base_model="demo",
+                report={},
+            )
+        )
+        assistant.in_service = 3
+    routed = await route(filled, EVERYWHERE)
+    assert (str(routed.version), routed.system_prompt) == ("harbour@v3", "Gated.")
+
+
+async def test_where_nothing_is_routed_the_way_of_every_message_says_so(database: Database) -> None:
+    with pytest.raises(NotFound, match="No assistant answers here yet"):
+        await route(database, EVERYWHERE)
+
+
 async def test_a_key_counts_only_in_its_own_scope(filled: Database) -> None:
     async with filled.session() as session:
         await set_route(session, "channel", "tg:chat-1", "larch")
@@ -67,10 +99,15 @@ async def test_a_version_in_service_brings_the_prompt_it_was_gated_with(filled: 
         for number in (1, 2):
             session.add(
                 Version(
-                    assistant_id=ember.id, number=number, state="passed", digest="0" * 64,
-                    system_prompt=f"You are ember, the {number}.", base_model="demo", report={},
+                    assistant_id=ember.id,
+                    number=number,
+                    state="passed",
+                    digest="0" * 64,
+                    system_prompt=f"You are ember, the {number}.",
+                    base_model="demo",
+                    report={},
                 )
-            )  # fmt: skip
+            )
         ember.in_service, ember.system_prompt = 2, "You are somebody else now."
         await session.flush()
         for routed in (await resolve(session, Place("web:1")), await in_service(session, ember)):
