@@ -1,4 +1,4 @@
-"""`parlance assistant …` and `parlance route`: who answers, and where."""
+"""`parlance assistant …`: who answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from config.catalogue import find_model
 from config.names import VersionName
 from console.output import console, print_json, table
 from console.workplace import run, workplace
-from serving.router import SCOPES, list_routes, set_route
 from store.assistants import add_assistant, find_assistant, list_assistants
 from store.tables import Assistant
 
@@ -23,7 +22,6 @@ group = typer.Typer(help="Add, list, show and change assistants.", no_args_is_he
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.add_typer(group, name="assistant")
-    app.command()(route)
 
 
 def _view(assistant: Assistant) -> dict[str, Any]:
@@ -120,36 +118,3 @@ def set_(
         print_json(changed)
     else:
         console.print(f"Changed {changed['name']}.", markup=False)
-
-
-def route(
-    channel: Annotated[str | None, typer.Argument(help="A channel's key (web:…), or the key of --scope.")] = None,
-    assistant: Annotated[str | None, typer.Argument(help="The assistant that answers there.")] = None,
-    scope: Annotated[str, typer.Option(help=f"One of {', '.join(SCOPES)}.")] = "channel",
-    json: Json = False,
-) -> None:
-    """Say which assistant answers where; without arguments, list the routes. `parlance route default NAME` sets the
-    one that answers wherever nothing more exact is said."""
-    if channel is not None and assistant is None:
-        raise typer.BadParameter("name the assistant as well: parlance route CHANNEL NAME")
-    if scope not in SCOPES:
-        raise typer.BadParameter(f"--scope is one of {', '.join(SCOPES)}")
-
-    async def work() -> list[dict[str, Any]]:
-        async with workplace() as place, place.database.session() as session:
-            if channel is not None and assistant is not None:
-                where = ("default", "") if channel == "default" else (scope, channel)
-                await set_route(session, *where, assistant)
-            listed = await list_routes(session)
-            return [{"scope": kind, "key": key, "assistant": name} for kind, key, name in listed]
-
-    routes = run(work())
-    if json:
-        print_json(routes)
-    elif not routes:
-        console.print("Nothing is routed yet. Try: parlance route default NAME")
-    else:
-        shown = table("where", "key", "assistant")
-        for one in routes:
-            shown.add_row(one["scope"], one["key"], one["assistant"])
-        console.print(shown)

@@ -11,9 +11,18 @@ from pathlib import Path
 import structlog
 import typer
 
+from bots.platforms import PLATFORMS
 from config.errors import ParlanceError
 from config.settings import default_home, load_settings
-from console import assistant_commands, chat_command, data_commands, platform_commands, tuning_commands
+from console import (
+    account_commands,
+    assistant_commands,
+    channel_commands,
+    chat_command,
+    data_commands,
+    platform_commands,
+    tuning_commands,
+)
 from console.output import errors
 
 LOG_BYTES = 5_000_000
@@ -25,16 +34,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (assistant_commands, data_commands, tuning_commands, chat_command, platform_commands):
+_MODULES = (assistant_commands, account_commands, channel_commands, data_commands, tuning_commands, chat_command)
+for module in (*_MODULES, platform_commands):
     module.register(app)
+
+
+class _WithoutTokens(logging.Formatter):
+    """Whatever a library says of an address that holds a bot's token, the log does not have it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for platform in PLATFORMS.values():
+            text = platform.token.sub("…", text)
+        return text
 
 
 def _log_to(file: Path, level: str) -> None:
     """Commands log to a file: the screen is for results."""
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_WithoutTokens("%(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "aiosqlite", "alembic"):
+    for chatty in ("httpx", "httpcore", "aiosqlite", "alembic", "telegram", "discord", "aiohttp"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
