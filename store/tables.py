@@ -101,6 +101,7 @@ class SourceMessage(Base):
     __table_args__ = (
         UniqueConstraint("source_id", "external_id"),
         Index("source_messages_by_time", "source_id", "sent_at", "id"),
+        Index("source_messages_by_author", "author_id"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id", ondelete="CASCADE"))
@@ -165,7 +166,8 @@ class Lineage(Base):
 
 
 class Promotion(Base):
-    """One move of an assistant's pointer. `action`: promote or rollback. None stands for the untuned model."""
+    """One move of an assistant's pointer. `action`: promote, rollback, or withdraw (a forgetting took it out of
+    service). None stands for the untuned model."""
 
     __tablename__ = "promotions"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -211,8 +213,8 @@ class Channel(Base):
 
 
 class Message(Base):
-    """One message of a channel. `role`: user or assistant. `state`: said, command, begun (a command that was being
-    carried out), undone, overheard (not said to the assistant, but read along); of answers also open, resumed, cut
+    """One message of a channel. `role`: user or assistant. `state`: said, command (begun and retried: one under
+    way), undone, overheard (not said to the assistant, but read along); of answers also open, resumed, cut
     (stopped or broken off), failed: see store/conversations.py. `author_key` is the person, `PLATFORM:ID`. `delivered_at`: when all that an answer or a
     command has to show had reached its platform.
 
@@ -222,6 +224,7 @@ class Message(Base):
     __table_args__ = (
         UniqueConstraint("channel_id", "external_id"),
         Index("messages_by_channel", "channel_id", "id"),
+        Index("messages_by_question", "answers"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     channel_id: Mapped[int] = mapped_column(ForeignKey("channels.id", ondelete="CASCADE"))
@@ -337,6 +340,28 @@ class Consent(Base):
     shown: Mapped[str] = mapped_column(Text)
     shown_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     decided_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class Speaker(Base):
+    """Somebody whose words to others an assistant learns from its own channels, because an operator named them. They
+    must consent like everybody. `person` is their key."""
+
+    __tablename__ = "speakers"
+    __table_args__ = (UniqueConstraint("assistant_id", "person"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    assistant_id: Mapped[int] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"))
+    person: Mapped[str] = mapped_column(String(120))
+    named_by: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class ForgottenPerson(Base):
+    """Somebody who was forgotten, as a keyed digest of their key: what they wrote before that is not imported again."""
+
+    __tablename__ = "forgotten_people"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    forgotten_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class Vote(Base):
