@@ -1,0 +1,168 @@
+"""Queries on what connectors sent: noted before it is sent, named after, so that nothing is sent twice or forgotten.
+
+A row without an external id may or may not have been sent; its `nonce` is how to find out. A row begun anew has
+another nonce, because a platform takes the same nonce for the same message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from store.columns import now
+from store.tables import Channel, Delivery, Message
+
+LONGEST_KEY = 100
+LOOK_BACK = timedelta(days=1)
+"""What stayed undelivered for longer is not shown any more: nobody waits for it."""
+SETTLED = ("said", "cut", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Something that a killed process had to show and did not, or not for certain: an `answer`, or a command."""
+
+    channel: Channel
+    message: Message
+    question: Message | None
+
+    @property
+    def command(self) -> bool:
+        return self.message.role == "user"
+
+
+def nonce_of(*parts: str) -> str:
+    """The same for the same parts; 24 letters and digits, within every platform's bounds."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def nonce(row: Delivery) -> str:
+    """What tells this message from every other that was ever sent."""
+    return nonce_of(str(row.channel_id), row.key, row.created_at.isoformat())
+
+
+def fitting(key: str) -> str:
+    """`key`, cut so that it fits its column and is still its own."""
+    return key if len(key) <= LONGEST_KEY else f"{key[:60]}~{nonce_of(key)}"
+
+
+async def find_delivery(session: AsyncSession, channel_id: int, key: str) -> Delivery | None:
+    """The row of one message."""
+    found: Delivery | None = await session.scalar(
+        select(Delivery).where(Delivery.channel_id == channel_id, Delivery.key == fitting(key))
+    )
+    return found
+
+
+async def find_deliveries(session: AsyncSession, channel_id: int, keys: Sequence[str]) -> dict[str, Delivery]:
+    """Rows by key; only those that are there."""
+    rows = await session.scalars(
+        select(Delivery).where(Delivery.channel_id == channel_id, Delivery.key.in_([fitting(key) for key in keys]))
+    )
+    found = {row.key: row for row in rows}
+    return {key: found[fitting(key)] for key in keys if fitting(key) in found}
+
+
+async def deliveries_of(session: AsyncSession, answer_id: int) -> list[Delivery]:
+    """The messages in which an answer is shown, first part first."""
+    rows = await session.scalars(select(Delivery).where(Delivery.answer_id == answer_id))
+    return sorted(rows, key=lambda row: int(row.key.rpartition(":")[2]))
+
+
+async def note_delivery(session: AsyncSession, channel_id: int, key: str, answer_id: int | None) -> Delivery:
+    """The row of a message that is about to be sent, made where it is new."""
+    row = Delivery(channel_id=channel_id, key=fitting(key), answer_id=answer_id)
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        found = await find_delivery(session, channel_id, key)
+        if found is None:  # what it belongs to was deleted meanwhile
+            raise
+        return found
+    return row
+
+
+async def begin_anew(session: AsyncSession, row: Delivery) -> Delivery:
+    """The row for a message that takes the place of the one it stood for."""
+    await session.execute(update(Delivery).where(Delivery.id == row.id).values(external_id=None, created_at=now()))
+    return await session.get_one(Delivery, row.id, populate_existing=True)
+
+
+async def name_delivery(session: AsyncSession, row: Delivery, external_id: str) -> None:
+    """The message was sent, and this is what its platform calls it."""
+    row.external_id = external_id
+    await session.execute(
+        update(Delivery)
+        .where(Delivery.id == row.id, Delivery.created_at == row.created_at)
+        .values(external_id=external_id)
+    )
+
+
+async def rename_delivery(session: AsyncSession, row: Delivery, key: str, answer_id: int | None) -> None:
+    """The message stands for something else from now on."""
+    await session.execute(update(Delivery).where(Delivery.id == row.id).values(key=fitting(key), answer_id=answer_id))
+    row.key, row.answer_id = fitting(key), answer_id
+
+
+async def drop_delivery(session: AsyncSession, row: Delivery) -> None:
+    """The message is gone."""
+    await session.execute(delete(Delivery).where(Delivery.id == row.id))
+
+
+async def mark_delivered(session: AsyncSession, message_id: int) -> None:
+    """All that this answer or command had to show is shown."""
+    await session.execute(
+        update(Message).where(Message.id == message_id, Message.delivered_at.is_(None)).values(delivered_at=now())
+    )
+
+
+async def question_of(session: AsyncSession, answer_id: int) -> Message | None:
+    """What an answer answers."""
+    answer = aliased(Message)
+    found: Message | None = await session.scalar(
+        select(Message).join(answer, answer.answers == Message.id).where(answer.id == answer_id)
+    )
+    return found
+
+
+async def shown_as(session: AsyncSession, channel_key: str, external_id: str) -> Message | None:
+    """The answer that a platform's message shows, or a part of it; None where it shows something else."""
+    found: Message | None = await session.scalar(
+        select(Message)
+        .join(Delivery, Delivery.answer_id == Message.id)
+        .join(Channel, Channel.id == Delivery.channel_id)
+        .where(Channel.key == channel_key, Delivery.external_id == external_id)
+    )
+    return found
+
+
+async def left_undelivered(session: AsyncSession, account: str) -> list[Undelivered]:
+    """What is settled in this account's channels and has not been shown for certain, oldest first.
+
+    Call it once, before anything is shown: what is being shown now would be among it.
+    """
+    question = aliased(Message)
+    rows = await session.execute(
+        select(Channel, Message, question)
+        .join(Message, Message.channel_id == Channel.id)
+        .outerjoin(question, question.id == Message.answers)
+        .where(
+            Channel.account == account,
+            Channel.present,
+            Message.delivered_at.is_(None),
+            Message.created_at > now() - LOOK_BACK,
+            Message.id > Channel.memory_after,
+            ((Message.role == "assistant") & Message.state.in_(SETTLED))
+            | ((Message.role == "user") & (Message.state == "command")),
+        )
+        .order_by(Message.id)
+    )
+    return [Undelivered(channel, message, asked) for channel, message, asked in rows]
