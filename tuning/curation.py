@@ -28,10 +28,14 @@ from tuning.examples import Example, examples_of
 from tuning.funnel import Counter, Step
 from tuning.held_out import FEWEST_HELD_OUT, hold_out
 from tuning.redaction import find_private, redact, replace_spans
+from tuning.teaching import KIND as TAUGHT
+from tuning.teaching import WEIGHT, PairBuilder, learnable_askers
 
 MIN_EXAMPLES = 40
 """16 of them are the fewest that measure a version (tuning/held_out.py); from under 24 no voice is learnt."""
 ROWS_AT_ONCE = 1000
+LONG_AGO = 1 << 40
+"""Seconds; before anything that was ever said in a chat."""
 SORTING = "sorting messages into conversations"
 
 Say = Callable[[str, int, int], None]
@@ -96,26 +100,30 @@ class _Run:
         self._redacted: Tally[str] = Tally()
         self._people: set[str] = set()
         self._duplicates = NearDuplicates()
-        self._waiting: list[tuple[Example, int, int, int]] = []
+        self._waiting: list[tuple[Example, int, int, int, int]] = []
         self._number = array("q")
         self._began = array("q")
+        self._weight = array("b")
 
     async def gather(self, session: AsyncSession, assistant_id: int, say: Say) -> None:
-        """Read every source that has a speaker."""
+        """Read every source that has a speaker; taught answers first, so that of what is nearly the same they stay."""
         chosen = select(Source).where(Source.assistant_id == assistant_id, Source.speaker.is_not(None))
         sources = (await session.scalars(chosen.order_by(Source.id))).all()
         stored = select(func.count()).select_from(SourceMessage)
         total = await session.scalar(stored.where(SourceMessage.source_id.in_([source.id for source in sources]))) or 0
-        for source in sources:
+        for source in sorted(sources, key=lambda source: source.kind != TAUGHT):
             authors = (await session.scalars(select(SourceAuthor).where(SourceAuthor.source_id == source.id))).all()
             speaker = next((row.id for row in authors if row.external_id == source.speaker), 0)
             names = {row.id: redact(row.name) for row in authors}
             people = {row.id: row.external_id for row in authors}
-            builder = ConversationBuilder()
+            weight = 1
+            builder: ConversationBuilder | PairBuilder = ConversationBuilder()
+            if source.kind == TAUGHT:
+                weight, builder = WEIGHT, PairBuilder(await learnable_askers(session, source))
             async for chunk in _stored(session, source.id, names):
-                self._take(self._sorted(chunk, builder), speaker, source.id, people)
+                self._take(self._sorted(chunk, builder), speaker, source.id, people, weight)
                 say(SORTING, self._conversations.came_in, total)
-            self._take(self._conversations.out_of(builder.finish()), speaker, source.id, people)
+            self._take(self._conversations.out_of(builder.finish()), speaker, source.id, people, weight)
         self._drop_duplicates()
 
     def result(self) -> Curated:
@@ -137,21 +145,35 @@ class _Run:
         )
 
     def held_out(self) -> npt.NDArray[np.bool_]:
-        """For each example, in the order of the draft, whether it is held out."""
-        return hold_out(np.array(self._number, np.int64), np.array(self._began, np.int64))
+        """For each example, in the order of the draft, whether it is held out. What was taught is learnt, not
+        measured with, as long as there is enough else to measure with."""
+        numbers, began = np.array(self._number, np.int64), np.array(self._began, np.int64)
+        chatted = np.array(self._weight, np.int8) == 1
+        if chatted.sum() < MIN_EXAMPLES:
+            return hold_out(numbers, np.where(chatted, began, began - LONG_AGO))
+        held = np.zeros(len(numbers), bool)
+        held[chatted] = hold_out(numbers[chatted], began[chatted])
+        return held
 
-    def _sorted(self, chunk: Iterable[ChatMessage], builder: ConversationBuilder) -> Iterator[Conversation]:
+    def _sorted(
+        self, chunk: Iterable[ChatMessage], builder: ConversationBuilder | PairBuilder
+    ) -> Iterator[Conversation]:
         for message in self._conversations.into(chunk):
             yield from self._conversations.out_of(builder.take(message))
 
     def _take(
-        self, conversations: Iterable[Conversation], speaker: int, source_id: int, people: dict[int, str]
+        self, conversations: Iterable[Conversation], speaker: int, source_id: int, people: dict[int, str], weight: int
     ) -> None:
         for conversation in self._answered.into(conversations):
             messages = conversation.messages
             if all(message.author_id != speaker for message in messages):
                 continue
-            examples = examples_of([self._without_private(message) for message in messages], speaker)
+            taught_by_hand = weight > 1  # then the answer is meant as it stands: a telephone number may be the point
+            plain = [
+                message if taught_by_hand and message.author_id == speaker else self._without_private(message)
+                for message in messages
+            ]
+            examples = examples_of(plain, speaker)
             if not examples:
                 continue
             self._answered.went_out += 1
@@ -160,7 +182,7 @@ class _Run:
             self._cut.came_in += 1
             self._people.update(people[message.author_id] for message in messages)
             for example in self._cut.out_of(examples):
-                self._waiting.append((example, source_id, self._answered.went_out, conversation.began_at))
+                self._waiting.append((example, source_id, self._answered.went_out, conversation.began_at, weight))
             if len(self._waiting) >= BATCH:
                 self._drop_duplicates()
 
@@ -168,11 +190,12 @@ class _Run:
         waiting, self._waiting = self._waiting, []
         new = self._duplicates.are_new([taught(example) for example, *_ in waiting])
         kept = (one for one, is_new in zip(self._new.into(waiting), new, strict=True) if is_new)
-        for example, source_id, number, began_at in self._new.out_of(kept):
+        for example, source_id, number, began_at, weight in self._new.out_of(kept):
             self._number.append(number)
             self._began.append(began_at)
+            self._weight.append(weight)
             if self._draft is not None:
-                self._draft.add(example, source_id)
+                self._draft.add(example, source_id, weight)
 
     def _without_private(self, message: ChatMessage) -> ChatMessage:
         spans = find_private(message.text)

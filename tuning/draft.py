@@ -32,11 +32,11 @@ class Draft:
         self._stream.close()
         self._file.unlink(missing_ok=True)
 
-    def add(self, example: Example, source_id: int) -> None:
-        """Append one example of this source."""
+    def add(self, example: Example, source_id: int, weight: int = 1) -> None:
+        """Append one example of this source; it is learnt `weight` times."""
         line = {"messages": example.messages, "learn_from": example.learn_from, "at": example.at}
         ids = ",".join(map(str, example.message_ids))
-        self._stream.write(f"{source_id}\t{ids}\t{json.dumps(line, ensure_ascii=False)}\n")
+        self._stream.write(f"{source_id}\t{weight}\t{ids}\t{json.dumps(line, ensure_ascii=False)}\n")
 
     def split(self, held_out: npt.NDArray[np.bool_]) -> dict[int, list[int]]:
         """Write the two files, one flag an example; gives the lineage of the first: source → ascending message rows."""
@@ -48,10 +48,10 @@ class Draft:
             (self._folder / "held_out.jsonl").open("w", encoding="utf-8", newline="\n") as measured,
         ):
             for line, held in zip(lines, held_out, strict=True):
-                source, ids, example = line.split("\t", 2)
+                source, weight, ids, example = line.split("\t", 3)
                 if held:
                     measured.write(example)
                 else:
-                    train.write(example)
+                    train.write(example * int(weight))
                     learnt.setdefault(int(source), array("q")).extend(map(int, ids.split(",")))
         return {source: np.unique(np.frombuffer(ids, np.int64)).tolist() for source, ids in learnt.items()}
