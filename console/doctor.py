@@ -20,8 +20,9 @@ from config.hardware import GIB, Hardware, plan, probe
 from config.names import VersionName
 from config.settings import Settings
 from serving.adapters import verify
+from store.accounts import list_accounts
 from store.database import Database
-from store.tables import Assistant, Version
+from store.tables import Account, Assistant, Version
 
 LEAST_DISK = 5 * GIB
 
@@ -139,6 +140,25 @@ async def check_adapters(settings: Settings, database: Database) -> Iterator[Fin
     return iter(found or [Finding("Adapters", "ok", f"{len(rows)} versions, all as they were made")])
 
 
+async def check_accounts(database: Database) -> list[Finding]:
+    """The bots, and what is wrong with them."""
+    async with database.session() as session:
+        accounts = await list_accounts(session)
+    if not accounts:
+        return [Finding("Accounts", "ok", "no bot is connected")]
+    return [_account(one) for one in accounts]
+
+
+def _account(account: Account) -> Finding:
+    who = f"{account.name} on {account.platform} is {account.state}"
+    if account.state == "stopped":
+        advice = f"Then: parlance account resume {account.name}, or account add for a new token."
+        return Finding("Account", "wrong", f"{who}: {account.trouble}", advice)
+    if account.trouble is not None:
+        return Finding("Account", "warning", f"{who}: {account.trouble}")
+    return Finding("Account", "ok", who)
+
+
 def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
@@ -160,6 +180,7 @@ async def examine(settings: Settings, database: Database) -> list[Finding]:
     ]
     findings = [_guarded(name, check) for name, check in checks]
     findings += await check_adapters(settings, database)
+    findings += await check_accounts(database)
     chosen = plan(hardware, find_model(settings.base_model))
     findings += [Finding("Plan", "ok", reason) for reason in chosen.reasons]
     return findings

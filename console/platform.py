@@ -1,7 +1,8 @@
 """The platform: the one place where everything is put together and started.
 
-The page is up first, and says that the engine is warming; the engine, the runner of jobs and what was left unanswered
-follow behind it. Stopping ends all of it, in the reverse order.
+The page is up first, and says that the engine is warming; the engine, the accounts on other platforms, the runner of
+jobs and what was left unanswered follow behind it. Stopping ends all of it: first nobody takes new messages, then what
+is under way is left for the next start, and the engine goes last.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import asyncio
 import fcntl
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
 import uvicorn
 from sqlalchemy import func, select
 
+from bots.accounts import AccountRow, Accounts
 from bots.conversation import Conversation
+from bots.platforms import PLATFORMS
 from bots.seams import base_model_tokenizer
 from bots.web.app import create_app
 from config.errors import Refused
@@ -34,6 +37,8 @@ from store.tables import Assistant
 from tuning.runner import JobRunner
 
 FIRST_ASSISTANT = "parlance"
+STOPPING_SECONDS = 10.0
+"""How long accounts may take to let go of their platforms."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 log = structlog.get_logger()
@@ -64,28 +69,50 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
     runner = JobRunner(database, settings, ready)
     app = create_app(conversation, announce=_show_code)
     server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))
-    jobs: asyncio.Task[None] | None = None
-    preparing: asyncio.Task[None] | None = None
+    accounts = Accounts(database, conversation)
+    behind: list[asyncio.Task[None]] = []
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        """Ctrl-C, or a kill that can be heard; the second one waits for nothing."""
+        if stopping.is_set():
+            server.stop()
+        stopping.set()
+
     try:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        for stopping in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(stopping, server.stop)
-        _greet(listener, app.state.codes.operator_code())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        _greet(listener, app.state.codes.operator_code(), await accounts.list())
         engine.start()
-        preparing = asyncio.create_task(conversation.prepare())
-        jobs = asyncio.create_task(runner.run_forever())
-        jobs.add_done_callback(_note_end)
+        behind = [_behind("jobs", runner.run_forever()), _behind("preparing", conversation.prepare())]
+        talking = _behind("accounts", accounts.run_forever())
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        console.print("Stopping …")
+        talking.cancel()
+        await asyncio.wait({talking, serving}, timeout=STOPPING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        server.stop()
         await serving
     finally:
-        console.print("Stopping …")
-        if preparing is not None:
-            preparing.cancel()
-        if jobs is not None:
-            jobs.cancel()
-            with suppress(asyncio.CancelledError):
-                await jobs
+        for task in behind:
+            task.cancel()
+        await asyncio.gather(*behind, return_exceptions=True)
         runner.release()
         await engine.stop()
+
+
+def _behind(name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    """Something that goes on behind the page; when it breaks, the log says so."""
+
+    def note(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("broke", what=name, error=repr(task.exception()))
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(note)
+    return task
 
 
 class _Server(uvicorn.Server):
@@ -99,12 +126,6 @@ class _Server(uvicorn.Server):
         """Finish what is under way and return from `serve`; asked twice, at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-def _note_end(jobs: asyncio.Task[None]) -> None:
-    """The runner goes on for ever; an end of its own is a fault worth a line in the log."""
-    if not jobs.cancelled() and jobs.exception() is not None:
-        log.error("the runner of jobs broke", error=repr(jobs.exception()))
 
 
 @contextmanager
@@ -142,7 +163,7 @@ async def _first_assistant(database: Database, settings: Settings) -> None:
             await set_route(session, "default", "", FIRST_ASSISTANT)
 
 
-def _greet(listener: socket.socket, code: str) -> None:
+def _greet(listener: socket.socket, code: str, accounts: Sequence[AccountRow]) -> None:
     host, port = listener.getsockname()[:2]
     console.print(f"\nParlance is up: [bold]http://{host}:{port}[/bold]  (the engine is warming; the page says when)")
     console.print(
@@ -151,6 +172,15 @@ def _greet(listener: socket.socket, code: str) -> None:
     console.print("[dim]The link works once, for 10 minutes.[/dim]")
     if host not in LOOPBACK:
         console.print("[yellow]The page can be reached from other machines.[/yellow]")
+    for account in accounts:
+        who = f"@{account.username} on {PLATFORMS[account.platform].title}"
+        if account.state == "on":
+            console.print(f"Connecting {who} (“{account.name}”).", markup=False)
+        else:
+            why = account.trouble or f"parlance account resume {account.name} lets it answer again."
+            console.print(f"{who} (“{account.name}”) is {account.state}: {why}", markup=False, soft_wrap=True)
+    if not accounts:
+        console.print("[dim]To be reached on Telegram or Discord: parlance account add[/dim]")
     console.print("Ctrl-C stops it.\n")
 
 
