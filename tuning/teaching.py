@@ -2,27 +2,28 @@
 
 A pair lies in a source of kind `taught` as two messages, the answer a reply to the question. The same question taught
 again replaces its answer. Pairs in an operator's own words are in the source `own`. A correction may keep the words in
-which somebody else asked: these lie in a source named after the chat, under their author, and are learnt only while
-that person consents there, and on Discord only where the platform's permission is recorded.
+which somebody else asked: these lie in a source named after the chat, under their author, and are learnt only where
+that chat may be learnt from, while that person consents there, and where they asked after they had consented.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from config.errors import BadInput, NotFound, Refused
 from store.assistants import find_assistant
 from store.columns import now
+from store.consents import consenting, opening_of
 from store.database import Database
-from store.tables import Account, Assistant, Consent, Import, Source, SourceAuthor, SourceMessage
+from store.tables import Assistant, Channel, Import, Source, SourceAuthor, SourceMessage
 from tuning.conversations import ChatMessage, Conversation
 
 KIND = "taught"
@@ -38,11 +39,12 @@ _ARROW = re.compile(r"\s=>(?:\s|$)")
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Somebody whose own words a question is: the person's key, and the chat in which it was asked."""
+    """Somebody whose own words a question is: the person's key, the chat in which it was asked, and when."""
 
     person: str
     name: str
     chat: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ async def teach_all(
     checked = [(_checked("question", question), _checked("answer", answer)) for question, answer in pairs]
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
-        if asker is not None and not await _consents(session, asker.person, asker.chat):
+        if asker is not None and not await _agreed(session, asker):
             raise Refused(
                 f"{asker.name} has not agreed to being learnt from here, so that question cannot be taught as it "
                 "stands; put it in your own words: /teach question => answer"
@@ -118,37 +120,39 @@ async def untaught(database: Database, assistant_name: str, pair_id: int | None 
 
 
 class PairBuilder:
-    """Taught messages into conversations, as `ConversationBuilder` does it: each pair is one of its own. Those whose
-    question's author is not among `askers` (authors' rows) are left out."""
+    """Taught messages into conversations, as `ConversationBuilder` does it: each pair is one of its own. `askers`:
+    the rows of the authors whose questions may be learnt, and from when on, in Unix seconds."""
 
-    def __init__(self, askers: Collection[int]) -> None:
+    def __init__(self, askers: Mapping[int, float]) -> None:
         self._askers = askers
-        self._question: ChatMessage | None = None
+        self._questions: dict[str, ChatMessage] = {}
 
     def take(self, message: ChatMessage) -> Iterator[Conversation]:
-        """A question, then the answer that replies to it."""
-        question = self._question
+        """A question, and some time later the answer that replies to it."""
         if message.reply_to is None:
-            self._question = message if message.author_id in self._askers else None
-        elif question is not None and message.reply_to == question.external_id:
-            self._question = None
-            yield Conversation([question, message])
+            since = self._askers.get(message.author_id)
+            if since is not None and message.sent_at >= since:
+                self._questions[message.external_id] = message
+        elif message.reply_to in self._questions:
+            yield Conversation([self._questions.pop(message.reply_to), message])
 
     def finish(self) -> Iterator[Conversation]:
-        """Nothing is ever left open."""
+        """What has no answer is no pair."""
+        self._questions.clear()
         return iter(())
 
 
-async def learnable_askers(session: AsyncSession, source: Source) -> set[int]:
-    """Authors' rows whose questions may be learnt now: the operators' own, and of others those who consent."""
+async def learnable_askers(session: AsyncSession, source: Source) -> dict[int, float]:
+    """Rows of the authors whose questions may be learnt now, and from when on, in Unix seconds: operators' own words
+    always, others' while they consent."""
     rows = await session.execute(
         select(SourceAuthor.id, SourceAuthor.external_id).where(SourceAuthor.source_id == source.id)
     )
-    return {
-        author
-        for author, person in rows.tuples()
-        if source.external_id == OWN or await _consents(session, person, source.external_id)
-    }
+    authors = rows.tuples().all()
+    if source.external_id == OWN:
+        return {author: 0.0 for author, _ in authors}
+    since = await _consenting(session, source.external_id)
+    return {author: since[person] for author, person in authors if person in since}
 
 
 def _checked(what: str, text: str) -> str:
@@ -162,12 +166,17 @@ def _checked(what: str, text: str) -> str:
     return text
 
 
-async def _consents(session: AsyncSession, person: str, chat: str) -> bool:
-    agreed = select(Consent.id).where(Consent.person == person, Consent.chat == chat, Consent.state == "in")
-    if await session.scalar(agreed) is None:
-        return False
-    account = await session.scalar(select(Account).where(Account.name == chat.partition(":")[0]))
-    return account is None or account.platform != "discord" or account.permission is not None
+async def _consenting(session: AsyncSession, chat: str) -> dict[str, float]:
+    """Who may be learnt from in this chat, and from when on, in Unix seconds."""
+    here = await session.scalars(select(Channel.id).where(or_(Channel.key == chat, Channel.parent_key == chat)))
+    if "open" not in {await opening_of(session, channel) for channel in here.all()}:
+        return {}
+    return {person: since.timestamp() for person, since in (await consenting(session, chat)).items()}
+
+
+async def _agreed(session: AsyncSession, asker: Asker) -> bool:
+    since = (await _consenting(session, asker.chat)).get(asker.person)
+    return since is not None and asker.at.timestamp() >= since
 
 
 async def _source(session: AsyncSession, assistant: Assistant, by: str, asker: Asker | None) -> Source:
@@ -201,18 +210,22 @@ async def _keep(
     asks = await _author(session, source, asker.person if asker else ASKER, asker.name if asker else "Operator")
     answers = await _author(session, source, SPEAKER, "Assistant")
     await session.flush()
-    at = int(now().timestamp())
+    taught_at = int(now().timestamp())
+    asked_at = int(asker.at.timestamp()) if asker else taught_at
     rows = [
         SourceMessage(
-            source_id=source.id, import_id=imported.id, external_id=f"{name}{end}", author_id=author.id, sent_at=at,
-            reply_to=reply_to, text=text, digest=hashlib.blake2b(text.encode(), digest_size=8, key=key).digest(),
+            source_id=source.id, import_id=imported.id, external_id=f"{name}{end}", author_id=author.id,
+            sent_at=at, reply_to=reply_to, text=text,
+            digest=hashlib.blake2b(text.encode(), digest_size=8, key=key).digest(),
         )
-        for end, author, reply_to, text in (("q", asks, None, question), ("a", answers, f"{name}q", answer))
+        for end, author, at, reply_to, text in (
+            ("q", asks, min(asked_at, taught_at), None, question), ("a", answers, taught_at, f"{name}q", answer)
+        )
     ]  # fmt: skip
     for row in rows:
         session.add(row)
         await session.flush()  # the question's id comes first, which is the order they are read in
-    return Taught(rows[0].id, question, answer, datetime.fromtimestamp(at, UTC), bool(before))
+    return Taught(rows[0].id, question, answer, datetime.fromtimestamp(taught_at, UTC), bool(before))
 
 
 async def _author(session: AsyncSession, source: Source, external_id: str, name: str) -> SourceAuthor:
@@ -230,7 +243,7 @@ async def _pairs(
 ) -> list[Taught]:
     question, answer = aliased(SourceMessage), aliased(SourceMessage)
     query = (
-        select(question.id, question.text, answer.text, question.sent_at)
+        select(question.id, question.text, answer.text, answer.sent_at)
         .join(answer, (answer.source_id == question.source_id) & (answer.reply_to == question.external_id))
         .join(Source, Source.id == question.source_id)
         .where(Source.assistant_id == assistant.id, Source.kind == KIND)

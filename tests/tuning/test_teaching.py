@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_exports import add_assistant, chat, every_row, silent, talk, written
+from sqlalchemy import update
 
 from config.errors import BadInput, NotFound, Refused
 from store.database import Database
-from store.tables import Account, Consent
+from store.tables import Account, Channel, Consent
 from tuning.curation import Curated, curate
 from tuning.importing import import_file
 from tuning.teaching import WEIGHT, Asker, read_pairs, split_pair, taught_pairs, teach, teach_all, untaught
 
-MARA = Asker("telegram:7", "Mara", "tg:-100")
+AT = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
+MARA = Asker("telegram:7", "Mara", "tg:-100", AT)
 
 
-async def agree(database: Database, asker: Asker, state: str = "in") -> None:
+async def open_chats(database: Database, account: str, platform: str, *chats: str) -> None:
     async with database.session() as session:
-        session.add(Consent(person=asker.person, chat=asker.chat, state=state, shown="May I learn from you?"))
+        session.add(Account(name=account, platform=platform, external_id="1", username="bot", token="t"))
+        session.add_all(Channel(key=chat, account=account, private=False) for chat in chats)
+
+
+async def agree(database: Database, asker: Asker, at: datetime = AT) -> None:
+    async with database.session() as session:
+        session.add(
+            Consent(person=asker.person, chat=asker.chat, state="in", shown="May I learn from you?", decided_at=at)
+        )
 
 
 def lines(file: Path) -> list[Any]:
@@ -113,31 +125,34 @@ async def test_a_question_in_somebody_elses_words_is_learnt_only_while_they_cons
 ) -> None:
     owner = await add_assistant(database)
     await import_file(database, written(tmp_path, chat(talk(60))), "harbour", "Runa", "Ingrid", silent)
+    await open_chats(database, "tg", "telegram", MARA.chat)
     with pytest.raises(Refused, match="Mara has not agreed"):
         await teach(database, "harbour", "Is the gate open?", "Since six.", "Ada", MARA)
     await agree(database, MARA)
     await teach(database, "harbour", "Is the gate open?", "Since six.", "Ada", MARA)
     pair = ["Is the gate open?", "Since six."]
     assert pair in (await curated(database, tmp_path, owner))[1]
-    async with database.session() as session:
-        (await session.get_one(Consent, 1)).state = "out"
-    _, train, held = await curated(database, tmp_path, owner)
-    assert pair not in train + held
+    for now in ({"state": "out"}, {"state": "in", "decided_at": AT + timedelta(days=1)}):
+        async with database.session() as session:
+            await session.execute(update(Consent).values(**now))
+        _, train, held = await curated(database, tmp_path, owner)
+        assert pair not in train + held
 
 
-async def test_consent_counts_for_the_chat_in_which_it_was_given(database: Database) -> None:
+async def test_consent_counts_for_the_chat_in_which_it_was_given_and_from_then_on(database: Database) -> None:
     await add_assistant(database)
+    await open_chats(database, "tg", "telegram", "tg:-100", "tg:-200")
     await agree(database, MARA)
-    with pytest.raises(Refused):
-        await teach(database, "harbour", "Is it?", "It is.", "Ada", Asker(MARA.person, MARA.name, "tg:-200"))
+    for other in (replace(MARA, chat="tg:-200"), replace(MARA, at=AT - timedelta(seconds=1))):
+        with pytest.raises(Refused):
+            await teach(database, "harbour", "Is it?", "It is.", "Ada", other)
 
 
 async def test_on_discord_the_platforms_permission_is_asked_for_too(database: Database) -> None:
     await add_assistant(database)
-    asker = Asker("discord:7", "Mara", "dc:5")
+    asker = Asker("discord:7", "Mara", "dc:5", AT)
     await agree(database, asker)
-    async with database.session() as session:
-        session.add(Account(name="dc", platform="discord", external_id="1", username="bot", token="t"))
+    await open_chats(database, "dc", "discord", asker.chat)
     with pytest.raises(Refused):
         await teach(database, "harbour", "Is it?", "It is.", "Ada", asker)
     async with database.session() as session:
