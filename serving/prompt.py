@@ -74,6 +74,11 @@ class ChatTokenizer:
             text = self._control.sub("", text)  # again: what is left may have closed up into another
         return text
 
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text, outside any conversation."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a prompt that waits for the assistant's answer."""
         return self._apply(messages, waits=True)

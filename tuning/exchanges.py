@@ -57,4 +57,16 @@ def read_exchanges(file: Path, tokenizer: ChatTokenizer, system_prompt: str, con
 
 def servable(exchanges: Sequence[Exchange], context: int) -> list[Exchange]:
     """Those that an engine with a window of `context` tokens can score: it wants room for one token more."""
-    return [one for one in exchanges if 2 <= len(one.rendered.ids) < context and any(one.rendered.learnt)]
+    return [one for one in exchanges if _fits(one, context)]
+
+
+def servable_in_both(
+    first: Sequence[Exchange], second: Sequence[Exchange], context: int
+) -> tuple[list[Exchange], list[Exchange]]:
+    """Of the same conversations with two system prompts, those that can be scored with either."""
+    pairs = [pair for pair in zip(first, second, strict=True) if _fits(pair[0], context) and _fits(pair[1], context)]
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+def _fits(one: Exchange, context: int) -> bool:
+    return 2 <= len(one.rendered.ids) < context and any(one.rendered.learnt)

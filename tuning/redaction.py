@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from math import log2
 
 Span = tuple[int, int, str]
@@ -81,6 +82,12 @@ def replace_spans(text: str, spans: list[Span]) -> str:
         end = stop
     parts.append(text[end:])
     return "".join(parts)
+
+
+def detail_digest(detail: str) -> bytes:
+    """A private detail as 16 bytes from which it cannot be read: the same for every way of spacing it."""
+    plain = "".join(character for character in detail.casefold() if character.isalnum())
+    return blake2b(plain.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def find_private(text: str) -> list[Span]:

@@ -17,7 +17,7 @@ from serving.prompt import ChatTokenizer
 from store.assistants import add_assistant, find_assistant
 from tuning.curation import curate
 from tuning.exchanges import read_exchanges, servable
-from tuning.gate.losses import mean_loss
+from tuning.gate.losses import losses as losses_of
 from tuning.importing import Imported, import_file
 from tuning.jobs import enqueue, follow
 from tuning.versions import history, promote
@@ -113,7 +113,7 @@ async def cross_check(stage: Stage, shown: Steps) -> None:
         losses[community.name] = {}
         for other in (HARBOUR, GARDEN):
             version = VersionName(other.name, 1)
-            loss = await mean_loss(stage.engine.client, version, servable(held_out, context), lambda: None)
+            loss = await losses_of(stage.engine.client, version, servable(held_out, context), lambda: None)
             losses[community.name][other.name] = round(loss.mean, 4)
     stage.proof.figures["held_out_by_adapter"] = losses
     for community, other in ((HARBOUR, GARDEN), (GARDEN, HARBOUR)):

@@ -6,20 +6,23 @@ The adapter must already lie in the adapters folder under its name. Nothing here
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from config.names import VersionName
 from serving.client import EngineClient, Finished, Sampling
 from serving.prompt import ChatTokenizer, Message, with_system
-from tuning.exchanges import Exchange, read_exchanges, servable
+from tuning.exchanges import Exchange, read_exchanges, servable, servable_in_both
 from tuning.gate.degenerate import measure_degenerate
-from tuning.gate.losses import AT_ONCE, mean_loss
+from tuning.gate.interval import Interval, gained
+from tuning.gate.losses import AT_ONCE, losses
 from tuning.gate.parity import measure_parity
-from tuning.gate.report import General, HeldOut, Report, Sample
+from tuning.gate.recitation import measure_recitation
+from tuning.gate.report import Gain, General, HeldOut, Report, Sample
 from tuning.gate.verdict import reasons_against, summary
-from tuning.training.run import RunFolder
+from tuning.training.run import RunFolder, read_lines
 
 PROBE = Path(__file__).resolve().parent.parent / "general" / "probe.jsonl"
 GENERAL_LIMIT = 0.02
@@ -55,18 +58,38 @@ def _questions(exchanges: list[Exchange], count: int) -> list[list[Message]]:
     return [exchange.messages[:-1] for exchange in exchanges[::every]][:count]
 
 
+def _others(run: RunFolder) -> Iterator[str]:
+    """What other people said in the training set."""
+    for line in read_lines(run.train):
+        for message in cast("list[Message]", line["messages"]):
+            if message["role"] == "user":
+                yield message["content"]
+
+
+def _gain(interval: Interval) -> Gain:
+    return Gain(low=interval.low, high=interval.high)
+
+
 async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say: Callable[[float], None]) -> Report:
     """Measure and decide. `say` hears the share done, 0 to 1. Raises EngineUnavailable or JobFailed."""
     candidate, other = case.candidate, case.in_service
 
     def read(file: Path, system_prompt: str) -> list[Exchange]:
-        return servable(read_exchanges(file, tokenizer, system_prompt, client.context), client.context)
+        return read_exchanges(file, tokenizer, system_prompt, client.context)
 
-    held_out = read(case.run.held_out, candidate.system_prompt)
-    probe = read(PROBE, "")
-    questions = _questions(held_out, ANSWERS)
+    # Both on the same conversations, whatever the length of their prompts.
+    held_out, with_theirs = read(case.run.held_out, candidate.system_prompt), None
+    if other is not None:
+        with_theirs = read(case.run.held_out, other.system_prompt)
+        held_out, with_theirs = servable_in_both(held_out, with_theirs, client.context)
+    else:
+        held_out = servable(held_out, client.context)
+    probe = servable(read(PROBE, ""), client.context)
+    learnt = servable(read(case.run.train, candidate.system_prompt), client.context)
+    questions, learnt_questions = _questions(held_out, ANSWERS), _questions(learnt, ANSWERS)
     asked = questions[:: max(1, len(questions) // SAMPLES)][:SAMPLES]
-    total = len(held_out) * (3 if other else 2) + len(probe) * 2 + len(questions) + len(asked) * 2
+    total = len(held_out) * (3 if other else 2) + len(probe) * 2 + len(questions) + len(learnt_questions)
+    total += len(asked) * (3 if other else 2)
     done = 0
 
     def step() -> None:
@@ -74,14 +97,13 @@ async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say:
         done += 1
         say(min(1.0, done / total))
 
-    ours = await mean_loss(client, candidate.version, held_out, step)
-    base = await mean_loss(client, case.untouched, held_out, step)
+    ours = await losses(client, candidate.version, held_out, step)
+    base = await losses(client, case.untouched, held_out, step)
     theirs = None
-    if other is not None:
-        with_theirs = read(case.run.held_out, other.system_prompt)
-        theirs = await mean_loss(client, other.version, with_theirs, step)
-    general_base = await mean_loss(client, case.untouched, probe, step)
-    general_ours = await mean_loss(client, candidate.version, probe, step)
+    if other is not None and with_theirs is not None:
+        theirs = await losses(client, other.version, with_theirs, step)
+    general_base = await losses(client, case.untouched, probe, step)
+    general_ours = await losses(client, candidate.version, probe, step)
     parity = await measure_parity(client, candidate.version, case.run.read_parity(), case.dtype)
     limit = asyncio.Semaphore(AT_ONCE)
 
@@ -92,6 +114,17 @@ async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say:
         return finished
 
     answers = await asyncio.gather(*(answer(candidate.version, prompt, case.sampling) for prompt in questions))
+    likeliest = Sampling(
+        max_tokens=case.sampling.max_tokens, temperature=0.0, repetition_penalty=case.sampling.repetition_penalty
+    )
+    recalled = await asyncio.gather(*(answer(candidate.version, prompt, likeliest) for prompt in learnt_questions))
+    recitation = await asyncio.to_thread(
+        measure_recitation,
+        [recalled_one.text for recalled_one in (*recalled, *answers)],
+        _others(case.run),
+        tokenizer.text_ids,
+        case.run.read_secrets(),
+    )
     brief = Sampling(max_tokens=SAMPLE_TOKENS, temperature=0.0, repetition_penalty=case.sampling.repetition_penalty)
     samples = []
     for prompt in asked:
@@ -109,6 +142,8 @@ async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say:
         version=ours.mean,
         conversations=len(held_out),
         tokens=ours.tokens,
+        over_base=_gain(gained(base, ours)),
+        over_in_service=_gain(gained(theirs, ours)) if theirs else None,
     )
     general = General(
         base=general_base.mean,
@@ -118,12 +153,13 @@ async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say:
         limit=GENERAL_LIMIT,
     )
     degenerate = measure_degenerate(answers)
-    reasons = reasons_against(measured, general, parity, degenerate)
+    reasons = reasons_against(measured, general, parity, degenerate, recitation)
     return Report(
         held_out=measured,
         general=general,
         parity=parity,
         degenerate=degenerate,
+        recitation=recitation,
         samples=samples,
         verdict="fail" if reasons else "pass",
         reasons=reasons,

@@ -1,4 +1,4 @@
-"""Mean loss of a version on conversations, as the engine that will serve it computes it.
+"""The loss of a version on conversations, as the engine that will serve it computes it.
 
 The engine's own chat endpoint renders; our rendering only says which positions are learnt. Where the two differ,
 the number would mean nothing, so that is an error and not a figure.
@@ -19,19 +19,29 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """Nats per learnt token, over so many tokens."""
+class Losses:
+    """Of each conversation, in order: the loss of its learnt tokens in nats, summed, and how many they are."""
 
-    mean: float
-    tokens: int
+    sums: tuple[float, ...]
+    tokens_each: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """All learnt tokens."""
+        return sum(self.tokens_each)
+
+    @property
+    def mean(self) -> float:
+        """Nats per learnt token."""
+        return sum(self.sums) / self.tokens
 
 
-async def mean_loss(
+async def losses(
     client: EngineClient,
     version: VersionName,
     exchanges: Sequence[Exchange],
     step: Callable[[], None],
-) -> Loss:
+) -> Losses:
     """Score every exchange with `version`; `step` is called after each.
 
     Raises JobFailed where the engine renders otherwise than we do, or where there is nothing to measure on.
@@ -52,7 +62,7 @@ async def mean_loss(
         return -sum(picked), len(picked)
 
     totals = await asyncio.gather(*(one(exchange) for exchange in exchanges))
-    tokens = sum(count for _, count in totals)
-    if tokens == 0:
+    found = Losses(tuple(loss for loss, _ in totals), tuple(count for _, count in totals))
+    if found.tokens == 0:
         raise JobFailed("There is nothing to measure on: the conversations kept apart hold no answer.")
-    return Loss(sum(loss for loss, _ in totals) / tokens, tokens)
+    return found

@@ -14,6 +14,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Gain(_Part):
+    """By how much the loss is lower, in nats per learnt token: 95 of 100 times between `low` and `high`."""
+
+    low: float
+    high: float
+
+
 class HeldOut(_Part):
     """Loss on conversations that training did not see. `in_service` is None where no version serves yet."""
 
@@ -22,6 +29,8 @@ class HeldOut(_Part):
     version: float
     conversations: int
     tokens: int
+    over_base: Gain
+    over_in_service: Gain | None
 
     @property
     def better_than_base(self) -> float:
@@ -67,6 +76,19 @@ class Degenerate(_Part):
     limit: float
 
 
+class Recitation(_Part):
+    """Whether it gives away what it read, asked with `questions` of its own training set: the most tokens in a row that
+    an answer has in common with another person's message, and private details of this log that an answer holds."""
+
+    questions: int
+    longest: int
+    limit: int
+    """Tokens in a row from which on it is recitation."""
+    recited: int
+    secrets_known: int
+    secrets_told: int
+
+
 class Sample(_Part):
     """One question and what each model answered."""
 
@@ -83,6 +105,7 @@ class Report(_Part):
     general: General
     parity: Parity
     degenerate: Degenerate
+    recitation: Recitation
     samples: list[Sample]
     verdict: str
     reasons: list[str]

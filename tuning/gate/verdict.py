@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from tuning.gate.report import Degenerate, General, HeldOut, Parity, percent
+from tuning.gate.report import Degenerate, Gain, General, HeldOut, Parity, Recitation, percent
 
 
-def reasons_against(held_out: HeldOut, general: General, parity: Parity, degenerate: Degenerate) -> list[str]:
+def reasons_against(
+    held_out: HeldOut, general: General, parity: Parity, degenerate: Degenerate, recitation: Recitation
+) -> list[str]:
     """Why the version may not serve; empty where it may."""
     reasons = []
-    if held_out.version >= held_out.base:
-        reasons.append("It does not predict this community's answers better than the untouched model.")
-    if held_out.in_service is not None and held_out.version >= held_out.in_service:
-        reasons.append(
-            "It does not predict this community's answers better than the version in service "
-            f"({percent(held_out.version / held_out.in_service - 1)} worse)."
-        )
+    if reason := _no_gain(held_out, held_out.base, held_out.over_base, "the untouched model"):
+        reasons.append(reason)
+    if held_out.in_service is not None and (
+        reason := _no_gain(held_out, held_out.in_service, held_out.over_in_service, "the version in service")
+    ):
+        reasons.append(reason)
     if general.growth > general.limit:
         reasons.append(
             f"It has forgotten some of its general ability: {percent(general.growth)} worse, "
@@ -36,7 +37,27 @@ def reasons_against(held_out: HeldOut, general: General, parity: Parity, degener
             f"{percent(degenerate.share)} of its answers repeat themselves, do not end or are empty, "
             f"where {percent(degenerate.limit)} is allowed."
         )
+    if recitation.recited:
+        reasons.append(
+            f"It repeats other people's messages word for word: {recitation.longest} tokens in a row, "
+            f"where fewer than {recitation.limit} are allowed."
+        )
+    if recitation.secrets_told:
+        reasons.append("It gives away private details from the chats that it learnt from.")
     return reasons
+
+
+def _no_gain(held_out: HeldOut, before: float, gain: Gain | None, than: str) -> str | None:
+    """Why it counts as no better than another; None where it is better."""
+    if held_out.version >= before:
+        worse = f" ({percent(held_out.version / before - 1)} worse)" if held_out.version > before else ""
+        return f"It does not predict this community's answers better than {than}{worse}."
+    if gain is not None and gain.low <= 0:
+        return (
+            f"There is no proof of improvement over {than}: it seems {percent(1 - held_out.version / before)} better, "
+            f"which can be chance with {held_out.conversations} conversations to measure on."
+        )
+    return None
 
 
 def summary(held_out: HeldOut, general: General, reasons: list[str]) -> str:

@@ -128,6 +128,11 @@ class RunFolder:
         return self.folder / "held_out.jsonl"
 
     @property
+    def secrets(self) -> Path:
+        """Digests of the private details that curation took out of the log, in hexadecimal, a line each."""
+        return self.folder / "secrets.txt"
+
+    @property
     def progress(self) -> Path:
         return self.folder / "progress.json"
 
@@ -182,6 +187,13 @@ class RunFolder:
     def read_parity(self) -> Parity:
         """What the trainer computed. It is there where the result is."""
         return Parity.model_validate_json(self.parity.read_bytes())
+
+    def read_secrets(self) -> frozenset[bytes]:
+        """Digests of private details that are in the log; none where curation found none."""
+        try:
+            return frozenset(bytes.fromhex(line) for line in self.secrets.read_text().split())
+        except FileNotFoundError:
+            return frozenset()
 
     def read_result(self) -> TrainingResult | None:
         """What the run came to, None while it has not finished."""
