@@ -138,7 +138,8 @@ class Job(Base):
 
 
 class Version(Base):
-    """One immutable adapter. `state`: passed or failed, as the gate judged. `digest` of its files."""
+    """One immutable adapter. `state`: passed or failed, as the gate judged; rejected by an operator after it had
+    passed. `digest` of its files."""
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("assistant_id", "number"),)
@@ -392,4 +393,23 @@ class Delivery(Base):
     key: Mapped[str] = mapped_column(String(100))
     external_id: Mapped[str | None] = mapped_column(String(40))
     answer_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Comparison(Base):
+    """Two versions' answers to one question, shown side by side in a channel under the names A (`first`) and B. The
+    versions are NAME@vN, `choice` is a, b or none; None until somebody has chosen."""
+
+    __tablename__ = "comparisons"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    channel_id: Mapped[int] = mapped_column(ForeignKey("channels.id", ondelete="CASCADE"), index=True)
+    assistant_id: Mapped[int] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"), index=True)
+    asked_by: Mapped[str] = mapped_column(String(120), index=True)
+    question: Mapped[str] = mapped_column(SealedText("comparisons.question"))
+    first: Mapped[str] = mapped_column(String(60))
+    second: Mapped[str] = mapped_column(String(60))
+    first_answer: Mapped[str] = mapped_column(SealedText("comparisons.first_answer"), default="")
+    second_answer: Mapped[str] = mapped_column(SealedText("comparisons.second_answer"), default="")
+    choice: Mapped[str | None] = mapped_column(String(10))
+    chosen_by: Mapped[str | None] = mapped_column(String(120))
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
