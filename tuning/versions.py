@@ -1,7 +1,9 @@
-"""Versions in and out of service: history, promotion, rollback. A pointer moves in one transaction, or not at all.
+"""Versions in and out of service: history, promotion, rollback, withdrawal. A pointer moves in one transaction, or
+not at all.
 
 Promotion asks the engine for one token first, so that the version is loaded before anybody waits for it. Answers
-under way finish on the version they began with, because a request names its version.
+under way finish on the version they began with, because a request names its version. A version that learnt from text
+deleted since is marked; unless its assistant's policy is to keep such with the mark, it does not serve again.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from store.tables import Assistant, Promotion, Version
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
-    """One version as people see it. `state` is passed or failed."""
+    """One version as people see it. `state` is passed or failed; `forgotten_at`: since when text that it learnt from
+    is deleted."""
 
     name: VersionName
     state: str
@@ -31,6 +34,7 @@ class VersionView:
     created_at: datetime
     sentence: str
     report: dict[str, Any]
+    forgotten_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ async def history(database: Database, assistant_name: str) -> list[VersionView]:
         return [
             VersionView(
                 VersionName(assistant.name, row.number), row.state, row.number == assistant.in_service,
-                row.created_at, row.report["sentence"], row.report,
+                row.created_at, row.report["sentence"], row.report, row.forgotten_at,
             )
             for row in rows
         ]  # fmt: skip
@@ -61,8 +65,8 @@ async def history(database: Database, assistant_name: str) -> list[VersionView]:
 async def promotable(database: Database, assistant_name: str, number: int | None) -> VersionName:
     """The version that a promotion to `number` (None: the newest that passed) would put into service.
 
-    Raises Refused for one that failed its gate, serves already, or was made for another base model; NotFound for one
-    that is not there.
+    Raises Refused for one that failed its gate, serves already, was made for another base model, or learnt from text
+    deleted since where that bars it; NotFound for one that is not there.
     """
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
@@ -72,9 +76,16 @@ async def promotable(database: Database, assistant_name: str, number: int | None
             raise Refused(f"{name} did not pass its gate, so it stays out of service: {version.report['reasons'][0]}")
         if version.base_model != assistant.base_model:
             raise Refused(f"{name} was made for {version.base_model}, not for {assistant.base_model}; retrain first.")
+        if barred(assistant, version):
+            raise Refused(f"{name} learnt from words that were deleted since, so it stays out of service; retrain.")
         if version.number == assistant.in_service:
             raise Refused(f"{name} is already in service.")
         return name
+
+
+def barred(assistant: Assistant, version: Version) -> bool:
+    """Whether it may not serve because text that it learnt from was deleted."""
+    return version.forgotten_at is not None and assistant.on_forget != "mark"
 
 
 async def promote(
@@ -95,10 +106,13 @@ async def previous(database: Database, assistant_name: str) -> VersionName | Non
     Raises Refused where nothing was ever promoted.
     """
     async with database.session() as session:
-        stack = await _served(session, await find_assistant(session, assistant_name))
-    if not stack:
-        raise Refused(f"“{assistant_name}” has never been promoted, so there is nothing to go back to.")
-    return VersionName(assistant_name, stack[-2]) if len(stack) > 1 else None
+        assistant = await find_assistant(session, assistant_name)
+        stack = await _served(session, assistant)
+        if not stack:
+            raise Refused(f"“{assistant_name}” has no version in service, so there is nothing to go back to.")
+        kept_out = await _barred(session, assistant)
+    earlier = [number for number in stack[:-1] if number not in kept_out]
+    return VersionName(assistant_name, earlier[-1]) if earlier else None
 
 
 async def rollback(database: Database, client: EngineClient, assistant_name: str, asked_by: str) -> Move:
@@ -109,28 +123,62 @@ async def rollback(database: Database, client: EngineClient, assistant_name: str
     return await _move(database, assistant_name, before.number if before else None, "rollback", asked_by)
 
 
+async def withdraw(session: AsyncSession, assistant: Assistant, asked_by: str) -> Move:
+    """Take the version in service out of it, in the caller's transaction and without waiting for an engine: back to
+    the one that served last of those that passed and are not marked, else the newest such, else the untuned model."""
+    rows = await session.execute(
+        select(Version.number, Version.forgotten_at).where(
+            Version.assistant_id == assistant.id,
+            Version.state == "passed",
+            Version.base_model == assistant.base_model,
+            Version.number < assistant.in_service,
+        )
+    )
+    good = sorted(number for number, forgotten in rows.tuples() if forgotten is None)
+    before = assistant.in_service
+    served = [number for number in await _served(session, assistant) if number in good]
+    after = next(reversed(served or good), None)
+    assistant.in_service = after
+    session.add(Promotion(assistant_id=assistant.id, action="withdraw", before=before, after=after, asked_by=asked_by))
+    await session.flush()
+    old, new = (VersionName(assistant.name, n) if n is not None else None for n in (before, after))
+    return Move(old, new, f"{old} was withdrawn; {new or 'the untuned model'} answers now.")
+
+
 async def _chosen(session: AsyncSession, assistant: Assistant, number: int | None) -> Version:
     if number is not None:
         return await find_version(session, assistant, number)
-    newest = await session.scalar(
+    passed = await session.scalars(
         select(Version)
         .where(Version.assistant_id == assistant.id, Version.state == "passed")
         .order_by(Version.number.desc())
     )
+    newest = next((version for version in passed if not barred(assistant, version)), None)
     if newest is None:
-        raise Refused(f"“{assistant.name}” has no version that passed its gate; retrain it first.")
+        raise Refused(f"“{assistant.name}” has no version that passed its gate and may serve; retrain it first.")
     return newest
 
 
+async def _barred(session: AsyncSession, assistant: Assistant) -> set[int]:
+    """Numbers of the versions that a deletion keeps out of service."""
+    rows = await session.scalars(select(Version).where(Version.assistant_id == assistant.id))
+    return {version.number for version in rows if barred(assistant, version)}
+
+
 async def _served(session: AsyncSession, assistant: Assistant) -> list[int]:
-    """Versions in service one over another, the present one last: promotions push, rollbacks pop."""
+    """Versions in service one over another, the present one last: promotions push, going back pops down to the one
+    that it went back to."""
     moves = await session.scalars(
         select(Promotion).where(Promotion.assistant_id == assistant.id).order_by(Promotion.id)
     )
     stack: list[int] = []
     for move in moves:
-        if move.action == "rollback":
+        if move.action in ("rollback", "withdraw"):
             stack = stack[:-1]
+            while stack and stack[-1] != move.after:
+                stack.pop()
+            if not stack and move.after is not None:
+                stack.append(move.after)
         elif move.after is not None:
             stack.append(move.after)
     return stack
@@ -148,8 +196,10 @@ async def _move(database: Database, assistant_name: str, after: int | None, acti
         if moved.rowcount != 1:  # type: ignore[attr-defined]
             raise Refused("Somebody else changed the version in service at the same moment; look and try again.")
         session.add(Promotion(assistant_id=assistant.id, action=action, before=before, after=after, asked_by=asked_by))
+        marked = after is not None and (await find_version(session, assistant, after)).forgotten_at is not None
     old = VersionName(assistant_name, before) if before is not None else None
     new = VersionName(assistant_name, after) if after is not None else None
     shown = str(new) if new else "the untuned model"
     verb = "is in service" if action == "promote" else "is back in service"
-    return Move(old, new, f"{shown} {verb}; before it was {old or 'the untuned model'}.")
+    warning = " Some of what it learnt from was deleted since; a retrain makes one without." if marked else ""
+    return Move(old, new, f"{shown} {verb}; before it was {old or 'the untuned model'}.{warning}")
