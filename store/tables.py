@@ -95,7 +95,8 @@ class SourceAuthor(Base):
 
 
 class SourceMessage(Base):
-    """One message of a source. `sent_at` in Unix seconds; `reply_to` an external id; `digest` of its content."""
+    """One message of a source. `sent_at` and `edited_at` in Unix seconds, the latter None where it was not edited
+    as far as is known; `reply_to` an external id; `digest` of its content."""
 
     __tablename__ = "source_messages"
     __table_args__ = (
@@ -109,6 +110,7 @@ class SourceMessage(Base):
     external_id: Mapped[str] = mapped_column(String(40))
     author_id: Mapped[int] = mapped_column(ForeignKey("source_authors.id", ondelete="CASCADE"))
     sent_at: Mapped[int] = mapped_column(BigInteger)
+    edited_at: Mapped[int | None] = mapped_column(BigInteger)
     reply_to: Mapped[str | None] = mapped_column(String(40))
     forwarded: Mapped[bool] = mapped_column(default=False)
     text: Mapped[str] = mapped_column(SealedText("source_messages.text"))
@@ -266,6 +268,7 @@ class Account(Base):
     `permission` refers to what allows learning from this account's channels where the platform asks for it."""
 
     __tablename__ = "accounts"
+    __table_args__ = (UniqueConstraint("platform", "external_id"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(40), unique=True)
     platform: Mapped[str] = mapped_column(String(10))

@@ -16,7 +16,8 @@ class SourceChat:
 
 @dataclass(frozen=True, slots=True)
 class SourceMessage:
-    """One message with text. `sent_at` in Unix seconds; `reply_to` an external id of the same chat, or None."""
+    """One message with text. `sent_at` and `edited_at` in Unix seconds, the latter None where it never was; `reply_to` an
+    external id of the same chat, or None."""
 
     external_id: str
     author_id: str
@@ -25,3 +26,4 @@ class SourceMessage:
     reply_to: str | None
     forwarded: bool
     text: str
+    edited_at: int | None = None

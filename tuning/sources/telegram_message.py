@@ -24,7 +24,7 @@ DELETED = "Deleted account"
 
 _WANTED = {
     "id", "type", "date", "date_unixtime", "from", "from_id", "reply_to_message_id", "reply_to_peer_id", "text",
-    "forwarded_from", "forwarded_from_id",
+    "forwarded_from", "forwarded_from_id", "edited", "edited_unixtime",
 }  # fmt: skip
 _OPENING = {"start_map", "start_array"}
 _CLOSING = {"end_map", "end_array"}
@@ -107,6 +107,7 @@ class TelegramMessage:
             author_id=author_id,
             author=author,
             sent_at=self._sent_at(fields),
+            edited_at=self._edited_at(fields),
             reply_to=str(reply) if type(reply) is int and "reply_to_peer_id" not in fields else None,
             forwarded="forwarded_from" in fields or "forwarded_from_id" in fields,
             text=text,
@@ -125,13 +126,21 @@ class TelegramMessage:
 
     def _sent_at(self, fields: dict[str, Any]) -> int:
         """Seconds since 1970. Old exports have the local time alone; it is taken for UTC, as order is what matters."""
-        try:
-            given = fields.get("date_unixtime")
-            if given is None:
-                given = datetime.fromisoformat(fields["date"]).replace(tzinfo=UTC).timestamp()
-            seconds = int(given)
-            if 0 <= seconds < LAST_SECOND:
-                return seconds
-        except (KeyError, TypeError, ValueError, OverflowError):
-            pass
+        seconds = _seconds(fields.get("date_unixtime"), fields.get("date"))
+        if seconds is not None:
+            return seconds
         raise BadInput(f"Message {fields['id']} in {self._file.name} has no date that can be read; export it again.")
+
+    @staticmethod
+    def _edited_at(fields: dict[str, Any]) -> int | None:
+        """Seconds since 1970. Exports write 1970 itself, or nothing, for what was never edited."""
+        return _seconds(fields.get("edited_unixtime"), fields.get("edited")) or None
+
+
+def _seconds(unix: Any, local: Any) -> int | None:
+    try:
+        given = datetime.fromisoformat(local).replace(tzinfo=UTC).timestamp() if unix is None else unix
+        seconds = int(given)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < LAST_SECOND else None
