@@ -1,0 +1,139 @@
+"""Everything that is kept of one person, found: what they wrote, what was answered to them, what was imported of them.
+
+A person's key is `PLATFORM:ID`. Imported authors are the same person where the source's kind is the platform and the
+id is theirs; Telegram's exports write `user123` for what its bots call 123.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from store.conversations import COMMANDS
+from store.tables import Channel, Import, Message, Source, SourceAuthor, SourceMessage
+
+TAUGHT, LOGGED = "taught", "channel"
+"""Kinds of sources whose authors are people's keys, and whose messages are those of the channel that it names."""
+
+
+class Rows:
+    """Rows of one source or channel, and when each was written here."""
+
+    def __init__(self, rows: Iterable[tuple[int, datetime]]) -> None:
+        found = sorted((number, made.timestamp()) for number, made in rows)
+        self.ids: npt.NDArray[np.int64] = np.array([number for number, _ in found], np.int64)
+        self._made = np.array([made for _, made in found], np.float64)
+
+    def before(self, at: datetime) -> npt.NDArray[np.int64]:
+        """Those that were there before `at`: a number may have been another row's earlier."""
+        return self.ids[self._made < at.timestamp()]
+
+
+@dataclass(slots=True)
+class Footprint:
+    """Row numbers. `messages` they wrote, of these `commands`; `answers` to them; `private`: channels where nobody but
+    they writes. `authors` and `imported` of sources, `taught` imports of pairs that keep their words. `by_source`: what
+    versions may have learnt from. `texts`: all of it, as it was written."""
+
+    messages: list[int] = field(default_factory=list)
+    commands: list[int] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    private: list[int] = field(default_factory=list)
+    authors: list[int] = field(default_factory=list)
+    imported: list[int] = field(default_factory=list)
+    taught: list[int] = field(default_factory=list)
+    by_source: dict[int, Rows] = field(default_factory=dict)
+    assistants: set[int] = field(default_factory=set)
+    texts: list[str] = field(default_factory=list)
+
+
+async def footprint(session: AsyncSession, person: str) -> Footprint:
+    """Look everywhere."""
+    found = Footprint()
+    await _in_channels(session, person, found)
+    await _in_sources(session, person, found)
+    return found
+
+
+def authored_by(person: str) -> tuple[str, tuple[str, str]]:
+    """The platform, and the ids that its exports give this person."""
+    platform, _, number = person.partition(":")
+    return platform, (number, f"user{number}")
+
+
+async def _in_channels(session: AsyncSession, person: str, found: Footprint) -> None:
+    wrote = Message.author_key == person
+    there = select(Message.channel_id).where(wrote)
+    private = select(Channel.id).where(Channel.private, Channel.id.in_(there))
+    found.private = list(await session.scalars(private))
+    own = select(Message.id).where(wrote)
+    columns = (Message.id, Message.channel_id, Message.role, Message.state, Message.created_at, Message.text)
+    seen: dict[int, tuple[int, datetime]] = {}
+    for condition in (wrote, Message.channel_id.in_(private), Message.answers.in_(own)):
+        rows = await session.execute(select(*columns).where(condition).order_by(Message.id))
+        for number, channel, role, state, made, text in rows.tuples():
+            if number in seen:
+                continue
+            seen[number] = (channel, made)
+            found.texts.append(text)
+            if role == "assistant":
+                found.answers.append(number)
+            else:
+                (found.commands if state in COMMANDS else found.messages).append(number)
+    by_channel: dict[str, list[tuple[int, datetime]]] = {}
+    for number, (channel, made) in seen.items():
+        by_channel.setdefault(str(channel), []).append((number, made))
+    logs = await session.execute(
+        select(Source.id, Source.assistant_id, Source.external_id).where(
+            Source.kind == LOGGED, Source.external_id.in_(by_channel)
+        )
+    )
+    for source, assistant, channel_id in logs.tuples():
+        found.by_source[source] = Rows(by_channel[channel_id])
+        found.assistants.add(assistant)
+
+
+async def _in_sources(session: AsyncSession, person: str, found: Footprint) -> None:
+    platform, ids = authored_by(person)
+    authors = await session.execute(
+        select(SourceAuthor.id, Source.id, Source.assistant_id)
+        .join(Source, Source.id == SourceAuthor.source_id)
+        .where(
+            or_(
+                and_(Source.kind == platform, SourceAuthor.external_id.in_(ids)),
+                and_(Source.kind == TAUGHT, SourceAuthor.external_id == person),
+            )
+        )
+    )
+    sources: dict[int, list[tuple[int, datetime]]] = {}
+    for author, source, assistant in authors.tuples():
+        found.authors.append(author)
+        found.assistants.add(assistant)
+        sources[source] = []
+    theirs = SourceMessage.author_id.in_(found.authors)
+    pairs = select(SourceMessage.import_id).join(Source, Source.id == SourceMessage.source_id)
+    found.taught = list(await session.scalars(pairs.where(theirs, Source.kind == TAUGHT)))
+    for condition in (theirs, SourceMessage.import_id.in_(found.taught)):
+        rows = await session.execute(
+            select(SourceMessage.id, SourceMessage.source_id, Import.created_at, SourceMessage.text)
+            .join(Import, Import.id == SourceMessage.import_id)
+            .where(condition)
+        )
+        taken = set(found.imported)
+        for number, source, made, text in rows.tuples():
+            if number not in taken:
+                found.imported.append(number)
+                found.texts.append(text)
+                sources[source].append((number, made))
+    found.by_source |= {source: Rows(rows) for source, rows in sources.items()}
+
+
+def chunks(ids: Sequence[int], size: int = 500) -> Iterable[Sequence[int]]:
+    """Few enough at once for one statement."""
+    return (ids[at : at + size] for at in range(0, len(ids), size))
