@@ -21,6 +21,7 @@ from console import (
     chat_command,
     data_commands,
     platform_commands,
+    report_command,
     tuning_commands,
 )
 from console.output import errors
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_MODULES = (assistant_commands, account_commands, channel_commands, data_commands, tuning_commands, chat_command)
+_MODULES = (assistant_commands, account_commands, channel_commands, data_commands, tuning_commands, report_command, chat_command)
 for module in (*_MODULES, platform_commands):
     module.register(app)
 

@@ -9,6 +9,9 @@ from config.errors import BadInput, NotFound
 from config.names import VersionName, assistant_name
 from store.tables import Assistant, Job, Version
 
+LONGEST_PERSONA = 2_000
+"""Characters of a system prompt."""
+
 
 async def find_assistant(session: AsyncSession, name: str) -> Assistant:
     """Raises NotFound, naming those that exist."""
@@ -38,6 +41,19 @@ async def add_assistant(session: AsyncSession, name: str, system_prompt: str, ba
     return assistant
 
 
+async def set_persona(session: AsyncSession, assistant: Assistant, text: str) -> None:
+    """Another system prompt. The untuned model takes it up at once; a version keeps the one it was gated with, so it
+    holds from the next one on. Raises BadInput for one that is too long."""
+    text = text.encode("utf-8", "replace").decode().strip()
+    if len(text) > LONGEST_PERSONA:
+        raise BadInput(
+            f"That has {len(text):,} characters, and {LONGEST_PERSONA:,} is the most that an assistant can be told "
+            "about itself, because it is read before every answer; say it more shortly."
+        )
+    assistant.system_prompt = text
+    await session.flush()
+
+
 async def find_version(session: AsyncSession, assistant: Assistant, number: int) -> Version:
     """Raises NotFound, naming those that exist."""
     mine = select(Version).where(Version.assistant_id == assistant.id)
@@ -47,6 +63,15 @@ async def find_version(session: AsyncSession, assistant: Assistant, number: int)
     numbers = await session.scalars(select(Version.number).where(Version.assistant_id == assistant.id))
     known = ", ".join(str(VersionName(assistant.name, n)) for n in sorted(numbers)) or "none yet"
     raise NotFound(f"There is no version {VersionName(assistant.name, number)}; there are: {known}.")
+
+
+async def newest_version(session: AsyncSession, assistant: Assistant) -> Version:
+    """The one with the highest number. Raises NotFound where there is none yet."""
+    newest = select(Version).where(Version.assistant_id == assistant.id).order_by(Version.number.desc()).limit(1)
+    found: Version | None = await session.scalar(newest)
+    if found is None:
+        raise NotFound(f"{assistant.name} has no versions yet; make the first with: parlance tune {assistant.name}")
+    return found
 
 
 async def next_number(session: AsyncSession, assistant: Assistant) -> int:

@@ -70,7 +70,7 @@ class JobSteps:
         facts = await self._learn()
         digest = await self._publish(facts)
         report = await self._measure()
-        await self._record(curated, digest, report)
+        await self._record(curated, facts, digest, report)
         if report.verdict == "pass" and self._assistant.auto_promote:
             async with self._engine() as client:
                 await promote(self._database, client, self._assistant.name, self._name.number, "policy")
@@ -241,8 +241,10 @@ class JobSteps:
         async with self._database.session() as session:
             return await session.scalar(mine) is not None
 
-    async def _record(self, curated: dict[str, Any], digest: str, report: Report) -> None:
+    async def _record(self, curated: dict[str, Any], facts: dict[str, Any], digest: str, report: Report) -> None:
         """The version's row, report and lineage in one transaction."""
+        progress = self._run.read_progress()
+        curve = progress.model_dump(include={"measured_at", "held_out_loss", "general_loss"}) if progress else {}
         async with self._database.session() as session:
             version = Version(
                 assistant_id=self._assistant.id,
@@ -251,7 +253,7 @@ class JobSteps:
                 digest=digest,
                 system_prompt=self._system_prompt,
                 base_model=self._assistant.base_model,
-                report=report.model_dump() | {"funnel": curated["funnel"]},
+                report=report.model_dump() | {"funnel": curated["funnel"], "curve": curve, "training": facts},
             )
             session.add(version)
             await session.flush()
