@@ -53,9 +53,10 @@ def _with_opening(query: Select[tuple[Channel, str]]) -> Select[tuple[Channel, s
 
 
 async def opening_of(session: AsyncSession, channel_id: int) -> Opening:
-    """Whether this channel may be learnt from."""
+    """Whether this channel may be learnt from; off for one that is not kept."""
     query = _with_opening(select(Channel, _OPENING)).where(Channel.id == channel_id)
-    return cast("Opening", (await session.execute(query)).one()[1])
+    found = (await session.execute(query)).first()
+    return "off" if found is None else cast("Opening", found[1])
 
 
 async def open_channels(session: AsyncSession) -> list[Channel]:
