@@ -13,6 +13,11 @@ from config.names import VersionName
 SHOWN_SAMPLES = 3
 
 
+def called(version: VersionName) -> str:
+    """A version's name, or plain words for the untuned model."""
+    return str(version) if version.number else "the untuned model"
+
+
 def share(value: float) -> str:
     """A share as people say it: 0.314 → '31%'; small ones keep one digit, none says 'as well as'."""
     percent = abs(value) * 100
@@ -59,16 +64,23 @@ def report_lines(assistant: str, report: dict[str, Any]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def report_card(key: str, version: VersionName, report: dict[str, Any]) -> Card:
-    """The report with what can be done about it: put a version that passed into service, or leave it."""
+def report_card(key: str, version: VersionName, report: dict[str, Any], *, in_service: bool = False) -> Card:
+    """The report with what can be done about it: put a version that passed into service, compare it, or reject it.
+    `in_service`: it serves already, by the assistant's policy."""
     samples = tuple(_sample(sample, version) for sample in report["samples"][:SHOWN_SAMPLES])
     lines = report_lines(version.assistant, report)
+    if report["verdict"] == "pass" and in_service:
+        return Card(
+            key, f"{version} has learnt, measures well, and is in service", lines, tone="good", samples=samples,
+            buttons=(Button("Take it back", "/rollback", "quiet"),),
+        )  # fmt: skip
     if report["verdict"] == "pass":
         return Card(
             key, f"{version} has learnt, and measures well", lines, tone="good", samples=samples,
             buttons=(
                 Button("Put it into service", f"/promote {version.number}", "main"),
-                Button("Leave it for now", "/retrain leave", "quiet"),
+                Button("Compare", "/compare"),
+                Button("Reject", f"/reject {version.number}", "quiet"),
             ),
         )  # fmt: skip
     reasons = tuple(f"Why it stays out of service: {reason}" for reason in report["reasons"])

@@ -1,14 +1,30 @@
-"""/retrain: shows the plan, starts the job, shows how far it is until its report. One job serves all who ask for it."""
+"""/retrain: shows the plan, starts the job, shows how far it is until its report. One job serves all who ask for it.
+
+A job outlives the process that was asked for it. `followers` gives, after a restart, the channels in which a job's card
+stands that has not come to its report there yet, and `resumed` goes on with it.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from sqlalchemy import select
+
 from bots.call import Call
-from bots.events import Button, Card
+from bots.events import Button, Card, Done, Event
+from bots.incoming import Incoming
 from bots.report_card import report_card
+from bots.votes import number
 from config.errors import BadInput
 from config.names import VersionName
-from store.tables import Job
+from store.columns import now
+from store.database import Database
+from store.tables import Assistant, Channel, Delivery, Job
 from tuning import jobs
+from tuning.jobs import ACTIVE, GATE_SECONDS
+from tuning.teaching import taught_pairs
 from tuning.versions import history
 
 STEPS = {
@@ -18,6 +34,10 @@ STEPS = {
     "measuring": "Measuring what it learnt",
     "done": "Done",
 }
+STALE = timedelta(days=2)
+"""A job that ended longer ago is not told of any more; /versions shows what came of it."""
+LARGEST_LOSS = 12.0
+"""Nats. Above it, no number of words is of any use to anybody."""
 
 
 async def run(call: Call) -> None:
@@ -29,16 +49,18 @@ async def run(call: Call) -> None:
     if call.word not in ("", "start"):
         raise BadInput("Write /retrain to see what it would do, or /retrain start to begin.")
     running = await jobs.active(call.database, assistant)
-    if running is not None:
-        call.say(f"{assistant} is learning already; here is how far it is.")
-        await watch(call, assistant, running)
-    elif call.word == "start":
-        job, new = await jobs.enqueue(call.database, assistant, call.incoming.author)
-        if not new:
-            call.say(f"{assistant} is learning already; here is how far it is.")
-        await watch(call, assistant, job)
+    if running is None and call.word == "start":
+        running, new = await jobs.enqueue(call.database, assistant, call.incoming.author)
     else:
+        new = False
+    if running is None:
         await show_plan(call, assistant)
+        return
+    if not new:
+        by = "" if running.asked_by == call.incoming.author else f", since {running.asked_by} asked for it"
+        call.say(f"{assistant} is learning already{by}; here is how far it is.")
+    async for card in progress(call.database, assistant, running):
+        call.show(card)
 
 
 async def show_plan(call: Call, assistant: str) -> None:
@@ -47,47 +69,121 @@ async def show_plan(call: Call, assistant: str) -> None:
     if not plan.enough:
         call.show(Card(f"plan-{assistant}", f"{assistant} has too little to learn from", (plan.sentence,)))
         return
-    since = (
-        f"{plan.since} goes on answering meanwhile" if plan.since else "The untuned model goes on answering meanwhile"
+    taught = len(await taught_pairs(call.database, assistant))
+    lines = [plan.sentence]
+    if taught:
+        lines.append(f"{taught:,} of these answer{' was' if taught == 1 else 's were'} taught by hand and count most.")
+    lines.append(
+        f"{plan.since or 'The untuned model'} goes on answering meanwhile; nothing changes until you have seen the "
+        "report and say so."
     )
-    lines = (plan.sentence, f"{since}; nothing changes until you say so.")
     buttons = (Button("Start", "/retrain start", "main"), Button("Not now", "/retrain leave", "quiet"))
-    call.show(Card(f"plan-{assistant}", f"Let {assistant} learn from its chats?", lines, buttons=buttons))
+    call.show(Card(f"plan-{assistant}", f"Let {assistant} learn from its chats?", tuple(lines), buttons=buttons))
 
 
-async def watch(call: Call, assistant: str, job: Job) -> None:
-    """Show the job on one card until it has ended, then its report."""
+async def progress(database: Database, assistant: str, job: Job) -> AsyncIterator[Card]:
+    """The job on one card until it has ended, then how it ended on that card, and its report on another."""
     key = f"job-{job.id}"
-    async for now in jobs.follow(call.database, job.id):
-        job = now
-        if job.state in ("queued", "running"):
-            call.show(progress_card(key, assistant, job))
+    async for now_at in jobs.follow(database, job.id):
+        job = now_at
+        if job.state in ACTIVE:
+            yield progress_card(key, assistant, job)
+    yield ended_card(key, assistant, job)
+    yield await outcome(database, assistant, job)
+
+
+async def outcome(database: Database, assistant: str, job: Job) -> Card:
+    """What came of an ended job: the report of its version, or why there is none."""
+    key = f"report-{job.id}"
     if job.state == "done" and job.version is not None:
         name = VersionName(assistant, job.version)
-        view = next(view for view in await history(call.database, assistant) if view.name == name)
-        call.show(report_card(key, name, view.report))
-    elif job.state == "cancelled":
-        call.show(Card(key, "Learning was stopped", (f"{assistant} is as it was before.",)))
-    else:
-        again = (Button("Try again", "/retrain", "plain"),)
-        reason = job.error or "It broke off; please try again."
-        call.show(Card(key, "Learning did not work", (reason,), tone="warning", buttons=again))
+        view = next(view for view in await history(database, assistant) if view.name == name)
+        return report_card(key, name, view.report, in_service=view.in_service)
+    if job.state == "cancelled":
+        again = (Button("Start again", "/retrain", "quiet"),)
+        return Card(key, "Learning was stopped", (f"{assistant} is as it was before.",), buttons=again)
+    again = (Button("Try again", "/retrain"),)
+    reason = job.error or "It broke off; please try again."
+    return Card(key, "Learning did not work", (reason,), tone="warning", buttons=again)
+
+
+async def followers(database: Database, account: str) -> list[tuple[Channel, Job]]:
+    """Where a job's card stands in this account's channels and has not come to its report: the job is under way, or
+    ended while nobody could say so. A connector calls it once at its start and presents what `resumed` gives."""
+    shown = (
+        select(Delivery.channel_id, Delivery.key)
+        .join(Channel, Channel.id == Delivery.channel_id)
+        .where(Channel.account == account, Channel.present)
+    )
+    async with database.session() as session:
+        reported = set(
+            (await session.execute(shown.where(Delivery.key.like("card:report-%"), Delivery.external_id.is_not(None))))
+            .tuples()
+            .all()
+        )
+        found: list[tuple[Channel, Job]] = []
+        for channel_id, key in (await session.execute(shown.where(Delivery.key.like("card:job-%")))).tuples():
+            job_id = number(key.removeprefix("card:job-"))
+            if job_id is None or (channel_id, f"card:report-{job_id}") in reported:
+                continue
+            job = await session.get(Job, job_id)
+            if job is not None and (job.ended_at is None or job.ended_at > now() - STALE):
+                found.append((await session.get_one(Channel, channel_id), job))
+    return found
+
+
+async def resumed(database: Database, channel: Channel, job: Job) -> tuple[Incoming, AsyncIterator[Event]]:
+    """A message that nobody wrote and that is not logged, and the events that go on from the job's card."""
+    incoming = Incoming(
+        channel.account, channel.key, "", "", "member", "/retrain", f"job-{job.id}",
+        parent=channel.parent_key, server=channel.server_key, private=channel.private, pressed=True,
+    )  # fmt: skip
+    return incoming, _go_on(database, job)
+
+
+async def _go_on(database: Database, job: Job) -> AsyncIterator[Event]:
+    async with database.session() as session:
+        assistant = (await session.get_one(Assistant, job.assistant_id)).name
+    async for card in progress(database, assistant, job):
+        yield card
+    yield Done()
 
 
 def progress_card(key: str, assistant: str, job: Job) -> Card:
     """How far a job is: its step, a bar, the present loss in words, the time left."""
-    progress = job.progress or {}
+    at = job.progress or {}
     step = STEPS.get(job.step, job.step)
-    sentence = progress.get("sentence")
-    lines = [sentence] if sentence and sentence != step else []
-    if progress.get("loss") is not None:
-        lines.append(f"Surprise at what it reads: {progress['loss']:.2f} (it should fall as it learns)")
-    left = progress.get("seconds_left")
-    if left is not None:
-        lines.append(time_left(left))
-    title = f"{assistant}: {step.lower()}"
-    return Card(key, title, tuple(lines), bar=overall(job.step, progress.get("fraction")),
+    sentence = at.get("sentence")
+    lines = [sentence] if sentence and sentence not in step else []
+    if at.get("loss") is not None and job.step == "learning":
+        lines.append(loss_in_words(at["loss"]))
+    if at.get("seconds_left") is not None:
+        lines.append(time_left(job.step, at["seconds_left"]))
+    return Card(key, f"{assistant}: {step.lower()}", tuple(lines), bar=overall(job.step, at.get("fraction")),
                 buttons=(Button("Stop learning", "/cancel"),))  # fmt: skip
+
+
+def ended_card(key: str, assistant: str, job: Job) -> Card:
+    """The progress card of a job that has ended: nothing moves any more, nothing is left to press."""
+    if job.state == "cancelled":
+        return Card(key, f"{assistant}: stopped")
+    if job.state != "done":
+        return Card(key, f"{assistant}: broken off")
+    lines: tuple[str, ...] = ()
+    if job.ended_at and job.started_at:
+        lines = (f"It took {duration((job.ended_at - job.started_at).total_seconds())}.",)
+    return Card(key, f"{assistant}: learnt and measured", lines, bar=1.0)
+
+
+def loss_in_words(loss: float) -> str:
+    """A loss in nats per token as people can follow it: among how many words it wavers (its perplexity)."""
+    figure = f"loss {loss:.2f}, and it should fall"
+    if loss > LARGEST_LOSS:
+        return f"It has no idea yet what comes next ({figure})"
+    words = round(math.exp(loss))
+    if words <= 1:
+        return f"It nearly always knows the next word ({figure})"
+    return f"For each next word it wavers between about {words:,} ({figure})"
 
 
 def overall(step: str, fraction: float | None) -> float:
@@ -97,9 +193,16 @@ def overall(step: str, fraction: float | None) -> float:
     return start + (end - start) * min(1.0, max(0.0, fraction or 0.0))
 
 
-def time_left(seconds: float) -> str:
-    """'About 3 minutes left'."""
+def time_left(step: str, seconds: float) -> str:
+    """'About 3 minutes left', of the whole job: after learning, what was learnt is measured."""
+    if step == "learning":
+        seconds += GATE_SECONDS
+    return "Less than a minute left" if seconds < 60 else f"About {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """'3 minutes', '2 hours'."""
     if seconds < 60:
-        return "Less than a minute left in this step"
-    minutes = round(seconds / 60)
-    return f"About {minutes} minute{'' if minutes == 1 else 's'} left in this step"
+        return "less than a minute"
+    number, unit = (round(seconds / 60), "minute") if seconds < 90 * 60 else (round(seconds / 3600), "hour")
+    return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ from config.catalogue import find_model
 from config.names import VersionName
 from console.output import console, print_json, table
 from console.workplace import run, workplace
-from store.assistants import add_assistant, find_assistant, list_assistants
+from store.assistants import add_assistant, find_assistant, list_assistants, set_persona
 from store.tables import Assistant
 
 DEFAULT_PROMPT = "You are a member of this chat. Answer the way people here do."
@@ -96,7 +96,7 @@ def show(name: str, json: Json = False) -> None:
 @group.command("set")
 def set_(
     name: str,
-    persona: Annotated[str | None, typer.Option(help="A new system prompt; used from the next retrain on.")] = None,
+    persona: Annotated[str | None, typer.Option(help="A new system prompt: at once while untuned, else from the next version on.")] = None,
     auto_promote: Annotated[
         bool | None, typer.Option(help="Put a version into service by itself when it passes its gate.")
     ] = None,
@@ -108,7 +108,7 @@ def set_(
         async with workplace() as place, place.database.session() as session:
             assistant = await find_assistant(session, name)
             if persona is not None:
-                assistant.system_prompt = persona
+                await set_persona(session, assistant, persona)
             if auto_promote is not None:
                 assistant.auto_promote = auto_promote
             return _view(assistant)

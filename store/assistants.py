@@ -35,7 +35,7 @@ async def add_assistant(session: AsyncSession, name: str, system_prompt: str, ba
     name = assistant_name(name)
     if await session.scalar(select(Assistant.id).where(Assistant.name == name)) is not None:
         raise BadInput(f"There is already an assistant “{name}”; choose another name or go on with that one.")
-    assistant = Assistant(name=name, system_prompt=system_prompt, base_model=base_model)
+    assistant = Assistant(name=name, system_prompt=_persona(system_prompt), base_model=base_model)
     session.add(assistant)
     await session.flush()
     return assistant
@@ -44,14 +44,18 @@ async def add_assistant(session: AsyncSession, name: str, system_prompt: str, ba
 async def set_persona(session: AsyncSession, assistant: Assistant, text: str) -> None:
     """Another system prompt. The untuned model takes it up at once; a version keeps the one it was gated with, so it
     holds from the next one on. Raises BadInput for one that is too long."""
+    assistant.system_prompt = _persona(text)
+    await session.flush()
+
+
+def _persona(text: str) -> str:
     text = text.encode("utf-8", "replace").decode().strip()
     if len(text) > LONGEST_PERSONA:
         raise BadInput(
             f"That has {len(text):,} characters, and {LONGEST_PERSONA:,} is the most that an assistant can be told "
             "about itself, because it is read before every answer; say it more shortly."
         )
-    assistant.system_prompt = text
-    await session.flush()
+    return text
 
 
 async def find_version(session: AsyncSession, assistant: Assistant, number: int) -> Version:

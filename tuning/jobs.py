@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.catalogue import find_model
@@ -94,6 +94,8 @@ async def enqueue(database: Database, assistant_name: str, asked_by: str) -> tup
     """Ask for a retrain. An assistant has one job at a time: an active one is returned instead, and False with it."""
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
+        # A write to its row lets one of two who ask at the same moment wait for the other, on every database.
+        await session.execute(update(Assistant).where(Assistant.id == assistant.id).values(name=Assistant.name))
         running = await _active(session, assistant)
         if running is not None:
             return running, False

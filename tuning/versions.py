@@ -25,8 +25,8 @@ from store.tables import Assistant, Promotion, Version
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
-    """One version as people see it. `state` is passed or failed; `forgotten_at`: since when text that it learnt from
-    is deleted."""
+    """One version as people see it. `state` is passed, failed or rejected; `forgotten_at`: since when text that it
+    learnt from is deleted."""
 
     name: VersionName
     state: str
@@ -72,7 +72,7 @@ async def promotable(database: Database, assistant_name: str, number: int | None
         assistant = await find_assistant(session, assistant_name)
         version = await _chosen(session, assistant, number)
         name = VersionName(assistant.name, version.number)
-        if version.state != "passed":
+        if version.state == "failed":
             raise Refused(f"{name} did not pass its gate, so it stays out of service: {version.report['reasons'][0]}")
         if version.base_model != assistant.base_model:
             raise Refused(f"{name} was made for {version.base_model}, not for {assistant.base_model}; retrain first.")
@@ -98,6 +98,24 @@ async def promote(
     name = await promotable(database, assistant_name, number)
     await client.warm(name)
     return await _move(database, assistant_name, name.number, "promote", asked_by)
+
+
+async def reject(database: Database, assistant_name: str, number: int) -> VersionName:
+    """Set a version aside that passed its gate: it is not offered any more, but can still be promoted by its number,
+    which takes the rejection back.
+
+    Raises NotFound for one that is not there, Refused for one that serves or has not passed.
+    """
+    async with database.session() as session:
+        assistant = await find_assistant(session, assistant_name)
+        version = await find_version(session, assistant, number)
+        name = VersionName(assistant.name, number)
+        if version.number == assistant.in_service:
+            raise Refused(f"{name} is in service; take it out with /rollback first.")
+        if version.state == "failed":
+            raise Refused(f"{name} did not pass its gate, so it is out of service anyway.")
+        version.state = "rejected"
+        return name
 
 
 async def previous(database: Database, assistant_name: str) -> VersionName | None:
@@ -196,7 +214,10 @@ async def _move(database: Database, assistant_name: str, after: int | None, acti
         if moved.rowcount != 1:  # type: ignore[attr-defined]
             raise Refused("Somebody else changed the version in service at the same moment; look and try again.")
         session.add(Promotion(assistant_id=assistant.id, action=action, before=before, after=after, asked_by=asked_by))
-        marked = after is not None and (await find_version(session, assistant, after)).forgotten_at is not None
+        version = await find_version(session, assistant, after) if after is not None else None
+        if version is not None:
+            version.state = "passed"  # also where it was rejected before
+        marked = version is not None and version.forgotten_at is not None
     old = VersionName(assistant_name, before) if before is not None else None
     new = VersionName(assistant_name, after) if after is not None else None
     shown = str(new) if new else "the untuned model"

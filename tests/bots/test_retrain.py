@@ -68,7 +68,7 @@ async def test_progress_is_one_card_that_changes_and_ends_in_a_report_with_a_cho
 
     task = asyncio.create_task(follow())
     await until(lambda: cards(shown))
-    progress = {"fraction": 0.5, "loss": 2.5, "seconds_left": 190, "sentence": "Learning"}
+    progress = {"fraction": 0.5, "loss": 2.5, "seconds_left": 150, "sentence": "Learning"}
     await set_job(database, state="running", step="learning", progress=progress)
     await until(lambda: any(card.bar and card.bar > 0.4 for card in cards(shown)))
     card = cards(shown)[-1]
@@ -77,9 +77,11 @@ async def test_progress_is_one_card_that_changes_and_ends_in_a_report_with_a_cho
     await add_version(database)
     await set_job(database, state="done", step="done", version=1)
     await task
-    last = cards(shown)[-1]
-    assert {card.key for card in cards(shown)} == {last.key}
-    assert last.bar is None and [button.command for button in last.buttons] == ["/promote 1", "/retrain leave"]
+    *before, ended, last = cards(shown)
+    assert {card.key for card in before} == {ended.key} != {last.key}
+    assert ended.bar == 1 and not ended.buttons and "learnt and measured" in ended.title
+    assert last.bar is None
+    assert [button.command for button in last.buttons] == ["/promote 1", "/compare", "/reject 1"]
     assert "31% better than the untuned model" in last.lines[0]
     assert last.samples[0].answers == (("Untuned", "Yes."), ("harbour@v1", "Since six, friend."))
 
@@ -114,7 +116,7 @@ async def test_talk_goes_on_while_it_learns_and_cancel_stops_it(conversation, in
     await until(lambda: cards(shown))
     assert any(type(event).__name__ == "Answer" for event in await ask("Hello"))
     status = cards(await operator("/status"))[0]
-    assert any("Learning" in line for line in status.lines)
+    assert any("A retrain is under way: waiting for its turn, 0% done." in line for line in status.lines)
     assert "Stopping" in notices(await operator("/cancel"))[0]
     await task
     assert cards(shown)[-1].title == "Learning was stopped"
@@ -125,7 +127,8 @@ async def test_promote_and_roll_back_move_the_version_that_answers(operator, ask
     await add_version(database, 1)
     await add_version(database, 2)
     listed = cards(await operator("/versions"))[0]
-    assert len(listed.lines) == 2 and "harbour@v2" in listed.lines[0] and "31% better" in listed.lines[0]
+    assert len(listed.lines) == 3 and "harbour@v2" in listed.lines[0] and "31% better" in listed.lines[0]
+    assert listed.lines[-1] == "The untuned model answers now."
     assert "harbour@v1 is in service" in cards(await operator("/promote v1"))[0].title
     await ask("Hello")
     assert str(fake_engine.requests[-1][0]) == "harbour@v1"
@@ -141,7 +144,7 @@ async def test_what_cannot_be_promoted_is_told_in_one_sentence(operator, databas
     assert "no version that passed" in notices(await operator("/promote"))[0]
     assert "no version harbour@v9" in notices(await operator("/promote 9"))[0]
     assert "another assistant" in notices(await operator("/promote garden@v1"))[0]
-    assert "never been promoted" in notices(await operator("/rollback"))[0]
+    assert "no version in service" in notices(await operator("/rollback"))[0]
     assert "/retrain makes the first" in cards(await operator("/versions"))[0].lines[0]
 
 

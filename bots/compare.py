@@ -1,0 +1,208 @@
+"""/compare: the version in service and the one that might replace it answer the same question, side by side.
+
+Which is which is hidden behind A and B, in random order, until an operator has chosen; then the names are shown, with
+how often each was preferred so far. Both answers come beside the channel's line, so talk goes on meanwhile, and are no
+part of the conversation. What was shown lies in the database, so the buttons work after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import cast
+
+from bots.call import Call
+from bots.events import Button, Card, Notice, Sample
+from bots.history import Turn, fit
+from bots.report_card import called
+from bots.stopping import Stopped
+from bots.votes import number
+from config.errors import BadInput, EngineUnavailable
+from config.names import VersionName
+from serving.client import Piece, Sampling
+from serving.prompt import Message
+from store.comparisons import Choice, Tally, choose, find_comparison, tally
+from store.tables import Assistant, Comparison
+from tuning.contest import Contest, Side, contest
+
+SHOWN_EVERY = 1.0
+"""Seconds between two looks at answers that are under way."""
+NAMES = ("A", "B")
+NO_WORDS = "(no words)"
+NOT_HERE = "That button belongs to a comparison that I don’t find here."
+CHOSEN = "That one is decided already; /compare makes another."
+
+
+@dataclass(slots=True)
+class _Answer:
+    """One side's answer as it grows."""
+
+    side: Side
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces).strip()
+
+
+async def run(call: Call) -> None:
+    """`/compare QUESTION`; without a question, one that the candidate was measured with."""
+    assistant = (await call.routed()).assistant.name
+    found = await contest(call.database, assistant)
+    question = call.text or _measured_question(found)
+    answers = [_Answer(found.serving), _Answer(found.candidate)]
+    random.shuffle(answers)
+    row_id = await _begin(call, found, question, answers)
+    key = f"compare-{row_id}"
+    try:
+        with call.line.beside(call.stop):
+            await _answer_both(call, key, question, answers)
+    except BaseException as error:
+        await _forget(call, row_id)
+        if not isinstance(error, Stopped):
+            raise
+        call.show(Card(key, "The comparison was stopped", ("/compare makes another.",)))
+        return
+    async with call.database.session() as session:
+        row = await session.get_one(Comparison, row_id)
+        row.first_answer, row.second_answer = (answer.text or NO_WORDS for answer in answers)
+    call.show(_open_card(row))
+
+
+async def prefer(call: Call) -> None:
+    """`/prefer a|b|none ID`: keeps the choice, and shows which version was which."""
+    comparison_id = number(call.words[1]) if len(call.words) == 2 else None
+    choice = call.word if call.word in ("a", "b", "none") else None
+    if comparison_id is None or choice is None:
+        call.whisper(NOT_HERE)
+        return
+    async with call.database.session() as session:
+        row = await find_comparison(session, call.channel.id, comparison_id)
+        if row is None:
+            call.whisper(NOT_HERE)
+            return
+        first_to_choose = await choose(session, row.id, cast("Choice", choice), call.incoming.person)
+        await session.refresh(row)
+        counts = await tally(session, row.assistant_id, row.first, row.second)
+        serving = (await session.get_one(Assistant, row.assistant_id)).in_service
+    if not first_to_choose:
+        call.whisper(CHOSEN)
+    call.show(_chosen_card(row, counts, serving))
+
+
+def _measured_question(found: Contest) -> str:
+    samples = found.candidate.report.get("samples") or found.serving.report.get("samples") or []
+    questions = [str(sample["question"]) for sample in samples]
+    if not questions:
+        raise BadInput("Write a question after it, like this: /compare When do you open?")
+    return random.choice(questions)  # noqa: S311
+
+
+async def _begin(call: Call, found: Contest, question: str, answers: list[_Answer]) -> int:
+    async with call.database.session() as session:
+        row = Comparison(
+            channel_id=call.channel.id, assistant_id=found.assistant_id, asked_by=call.incoming.person,
+            question=question, first=str(answers[0].side.name), second=str(answers[1].side.name),
+        )  # fmt: skip
+        session.add(row)
+        await session.flush()
+        return row.id
+
+
+async def _forget(call: Call, row_id: int) -> None:
+    async with call.database.session() as session:
+        await session.delete(await session.get_one(Comparison, row_id))
+
+
+async def _answer_both(call: Call, key: str, question: str, answers: list[_Answer]) -> None:
+    """Until both are said. Raises Stopped, EngineUnavailable; the other one is cancelled then."""
+    if call.engine.status.state != "ready":
+        call.show(Notice(f"{call.engine.status.sentence} I will answer as soon as it is ready.", passing=True))
+        await call.stop.unless(call.engine.wait_ready())
+    tokenizer = await call.tokenizer()
+    longest = min(call.settings.max_answer_tokens, call.engine.client.context // 2)
+    turns = [Turn(False, tokenizer.without_control(question))]
+    room = call.engine.client.context - longest
+    fitted = [
+        await asyncio.to_thread(fit, tokenizer.count, answer.side.system_prompt, turns, room) for answer in answers
+    ]
+    saying = [
+        asyncio.create_task(_say(call, answer, one.messages, longest))
+        for answer, one in zip(answers, fitted, strict=True)
+    ]
+    try:
+        waiting: set[asyncio.Task[None]] = set(saying)
+        while waiting:
+            call.show(_growing_card(key, question, answers))
+            done, waiting = await asyncio.wait(waiting, timeout=SHOWN_EVERY)
+            for task in done:
+                task.result()
+    finally:
+        for task in saying:
+            task.cancel()
+        await asyncio.gather(*saying, return_exceptions=True)
+
+
+async def _say(call: Call, answer: _Answer, messages: list[Message], longest: int) -> None:
+    sampling = Sampling(
+        max_tokens=longest, temperature=call.settings.temperature, repetition_penalty=call.settings.repetition_penalty
+    )
+    finished = False
+    async for piece in call.stop.through(call.engine.client.stream(answer.side.name, messages, sampling)):
+        if isinstance(piece, Piece):
+            answer.pieces.append(piece.text)
+        else:
+            finished = True
+    if not finished:
+        raise EngineUnavailable("The engine broke off before both answers were complete; please try /compare again.")
+
+
+def _growing_card(key: str, question: str, answers: list[_Answer]) -> Card:
+    said = tuple((name, answer.text or "…") for name, answer in zip(NAMES, answers, strict=True))
+    return Card(
+        key, "Two versions are answering", samples=(Sample(question, said),), buttons=(Button("Stop", "/stop"),)
+    )
+
+
+def _open_card(row: Comparison) -> Card:
+    said = tuple(zip(NAMES, (row.first_answer, row.second_answer), strict=True))
+    buttons = (
+        Button("A is better", f"/prefer a {row.id}"),
+        Button("B is better", f"/prefer b {row.id}"),
+        Button("No difference", f"/prefer none {row.id}", "quiet"),
+    )
+    lines = ("One is what answers now, the other what might replace it. You see which once you have chosen.",)
+    return Card(f"compare-{row.id}", "Which answer is better?", lines, samples=(Sample(row.question, said),),
+                buttons=buttons)  # fmt: skip
+
+
+def _chosen_card(row: Comparison, counts: Tally, serving: int | None) -> Card:
+    first, second = (VersionName.parse(name) for name in (row.first, row.second))
+    winner = {"a": first, "b": second}.get(row.choice or "")
+    title = f"{_capital(called(winner))} was preferred" if winner else "No difference was found"
+    said = (
+        (f"A, {called(first)}", row.first_answer),
+        (f"B, {called(second)}", row.second_answer),
+    )
+    buttons = [Button("Compare once more", "/compare")]
+    if winner is not None and winner.number not in (0, serving):
+        buttons.insert(0, Button(f"Put {winner} into service", f"/promote {winner.number}"))
+    return Card(f"compare-{row.id}", title, _so_far(first, second, counts), tone="good" if winner else "plain",
+                samples=(Sample(row.question, said),), buttons=tuple(buttons))  # fmt: skip
+
+
+def _so_far(first: VersionName, second: VersionName, counts: Tally) -> tuple[str, ...]:
+    if counts.total < 2:
+        return ("One choice says little; compare a few more questions before you decide.",)
+    won = sorted(((counts.first, called(first)), (counts.second, called(second))), key=lambda side: -side[0])
+    neither = f"; no difference {_times(counts.neither)}" if counts.neither else ""
+    return (f"So far: {won[0][1]} was preferred {_times(won[0][0])}, {won[1][1]} {_times(won[1][0])}{neither}.",)
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _capital(text: str) -> str:
+    return f"T{text[1:]}" if text.startswith("the ") else text
