@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -166,3 +166,13 @@ async def left_undelivered(session: AsyncSession, account: str) -> list[Undelive
         .order_by(Message.id)
     )
     return [Undelivered(channel, message, asked) for channel, message, asked in rows]
+
+
+async def named_in_chat(session: AsyncSession, chat: str, external_ids: Sequence[str]) -> set[str]:
+    """Which of these are known messages of ours in the channel `chat` or in any that lies in it."""
+    rows = await session.scalars(
+        select(Delivery.external_id)
+        .join(Channel, Channel.id == Delivery.channel_id)
+        .where(or_(Channel.key == chat, Channel.parent_key == chat), Delivery.external_id.in_(external_ids))
+    )
+    return {name for name in rows if name is not None}
