@@ -6,10 +6,12 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bots.access import Access
 from bots.answering import place_of
 from bots.events import Event, Notice, Whisper
-from bots.incoming import Incoming
+from bots.incoming import Incoming, Role
 from bots.line import Line
+from bots.modes import Modes
 from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop
 from config.settings import Settings
@@ -22,14 +24,20 @@ _NAME = re.compile(r"\s*/\w+(?:@\w+)?\s*")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`words` follow the command's name. `stop` is pressed by /stop; `answer` answers a logged question in turn."""
+    """`incoming.role` is the joined role of the asker here, `known` what their connector alone says of them; `message`
+    is the command as it was logged (id 0: it was not), `words` follow its name. `stop` is pressed by /stop; `answer`
+    answers a logged question in turn."""
 
     incoming: Incoming
+    known: Role
     channel: Channel
+    message: Message
     words: tuple[str, ...]
     database: Database
     settings: Settings
     engine: Engine
+    access: Access
+    modes: Modes
     line: Line
     stop: Stop
     show: Callable[[Event], None]

@@ -1,35 +1,48 @@
 """All that happens to a message, decided once for every platform: for whom, seen before, command or question, in turn.
 
-Promises: a message is logged before it is answered; the same external id is answered at most once; answers of a
-channel come one at a time in the order of their questions; each ends in an answer or a sentence, then Done. Work goes
-on when the reader of its events leaves, so that an answer is there when the person comes back.
+Promises: a message is logged before it is answered, and before anything of it is shown; the same external id is
+answered at most once; answers of a channel come one at a time in the order of their questions; each ends in an answer
+or a sentence, then Done. Work goes on when the reader of its events leaves, so that an answer is there when the person
+comes back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import structlog
 
+from bots.access import Access
 from bots.answering import Answering
+from bots.attachments import with_new_words
 from bots.call import Call
 from bots.commands import Command, find, parse
-from bots.events import Done, Event, Heard, Notice
+from bots.consent import Consent
+from bots.events import Done, Event, Heard, Notice, Whisper
 from bots.incoming import Incoming
 from bots.line import Line
+from bots.modes import Modes
+from bots.pace import AlreadyTold, Pace
+from bots.reception import LONGEST_MESSAGE, Received, Reception, addressed, clean
 from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop
-from config.errors import BadInput, ParlanceError
+from config.errors import ParlanceError, Refused
 from config.settings import Settings
-from store.conversations import find_heard, left_unanswered, log_heard, open_channel
+from store import accounts, edits
+from store.conversations import COMMANDS, begin_command, left_commands, left_unanswered
 from store.database import Database
 from store.tables import Channel, Message
 
-LONGEST_MESSAGE = 8_000
-"""Characters."""
+__all__ = ["LONGEST_MESSAGE", "Conversation"]
+
 TROUBLE = "Something went wrong here, and it has been noted; please try that again."
+INTERRUPTED = (
+    "I was interrupted while I was busy with {command}, and did not begin it a second time; see whether it was done, "
+    "and ask once more if it was not."
+)
 
 Show = Callable[[Event], None]
 
@@ -40,21 +53,75 @@ class Conversation:
     """Every channel's conversation. `close` stops what is under way; the next start takes it up again."""
 
     def __init__(
-        self, database: Database, settings: Settings, engine: Engine, tokenizer_source: TokenizerSource
+        self,
+        database: Database,
+        settings: Settings,
+        engine: Engine,
+        tokenizer_source: TokenizerSource,
+        pace: Pace | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.engine = engine
+        self.access = Access(database)
+        self.modes = Modes(database)
         self._tokenizer_source = tokenizer_source
         self._answering = Answering(database, settings, engine, tokenizer_source)
+        self._reception = Reception(database, self.access, pace or Pace())
+        self._consent = Consent(database)
         self._lines: dict[str, Line] = {}
         self._work: set[asyncio.Task[None]] = set()
+        self._begun: set[int] = set()
 
     async def handle(self, incoming: Incoming) -> AsyncIterator[Event]:
-        """What to show for `incoming`, as it happens. Nothing at all for what was not said to the assistant."""
-        if incoming.for_us:
-            async for event in self._follow(lambda show: self._take(incoming, show)):
+        """What to show for `incoming`, as it happens. Nothing at all for what was not said to the assistant; it is
+        kept by the end of the iteration, where this channel is one that it reads along.
+
+        The first event comes once the message is committed, or is the end of one that is not kept."""
+        for_us = addressed(incoming)
+        if not for_us:
+            mode = await self.modes.of(incoming.channel, incoming.parent)
+            if mode == "mentions":
+                return
+            if mode == "listen" or parse(incoming.text) is not None:  # the latter are commands to another bot
+                with self._line(incoming.channel) as line:
+                    async with line.arriving:
+                        await self._reception.overhear(incoming)
+                return
+        silent = not for_us
+        async for event in self._follow(lambda show: self._take(incoming, show, for_us=for_us)):
+            silent = silent and isinstance(event, Done)
+            if not silent:
                 yield event
+
+    async def greeting(self, incoming: Incoming) -> AsyncIterator[Event]:
+        """What to show when the assistant was added to a chat: who it is, and how to address it."""
+        async for event in self.handle(replace(incoming, text="/start", mentioned=True)):
+            yield event
+
+    async def edited(self, channel: str, external_id: str, text: str) -> None:
+        """Its author changed a message: what is kept and remembered of it changes. An answer to it stays as it is."""
+        words = clean(text)[:LONGEST_MESSAGE]
+        if words:
+            async with self.database.session() as session:
+                await edits.edit_heard(session, channel, external_id, lambda kept: with_new_words(kept, words))
+
+    async def deleted(self, channel: str, external_ids: Sequence[str]) -> None:
+        """These messages are gone from the platform: their text is erased, and neither they nor the answers to them
+        are remembered."""
+        async with self.database.session() as session:
+            await edits.erase_heard(session, channel, external_ids)
+
+    async def moved(self, old: str, new: str) -> None:
+        """A chat got another id; all that is known of it is known of the other key from now on. Keys of channels."""
+        async with self.database.session() as session:
+            await edits.move(session, old, new)
+        self.modes.forget()
+
+    async def left(self, channel: str) -> None:
+        """The assistant was removed from this channel, or from the server with this key."""
+        async with self.database.session() as session:
+            await edits.leave(session, channel)
 
     async def prepare(self) -> None:
         """Load what the first answer needs, so that nobody waits for it. Errors show again when somebody asks."""
@@ -62,17 +129,21 @@ class Conversation:
             await self._tokenizer_source()
 
     async def unanswered(self, account: str) -> list[Incoming]:
-        """Questions to `account` that a killed process left behind, oldest first. Call once at the start, before
-        `handle`; give each to `answer_left`. One left twice is given up, and its channel's transcript says so."""
+        """Questions and commands to `account` that a killed process left behind, oldest first. Call once at the start,
+        before `handle` and before what was left undelivered is looked for; give each to `answer_left`. A question left
+        twice is given up, and its channel's transcript says so.
+
+        Server roles are not known any more: who is an operator by one of them is so again once the connector has put
+        `server_roles` in.
+        """
         async with self.database.session() as session:
+            known = await accounts.named(session, account)
             left = await left_unanswered(session, account)
-        return [
-            Incoming(
-                channel.account, channel.key, "", message.author, "member", message.text, message.external_id or "",
-                parent=channel.parent_key, server=channel.server_key, private=channel.private, mentioned=True,
-            )
-            for channel, message in left
-        ]  # fmt: skip
+            commands = await left_commands(session, account) if known is not None else []
+        platform = known.platform if known is not None else "web"
+        self._begun = {message.id for _, message, begun in commands if begun}
+        left += [(channel, message) for channel, message, _ in commands]
+        return [_as_it_came(channel, message, platform) for channel, message in sorted(left, key=lambda one: one[1].id)]
 
     async def answer_left(self, incoming: Incoming) -> AsyncIterator[Event]:
         """Like `handle`, for a message of `unanswered`: it is logged already."""
@@ -97,82 +168,116 @@ class Conversation:
             if isinstance(event, Done):
                 return
 
-    async def _take(self, incoming: Incoming, show: Show, *, left: bool = False) -> None:
-        line = self._lines.setdefault(incoming.channel, Line())
+    @contextmanager
+    def _line(self, channel: str) -> Iterator[Line]:
+        """The channel's line, kept for as long as anybody stands in it."""
+        line = self._lines.setdefault(channel, Line())
         try:
-            async with line.arriving:
-                logged = await (self._look_up(incoming) if left else self._log(incoming))
-                if logged is None:
-                    return
-                channel, message = logged
-                parsed = parse(message.text)
-                show(Heard(message.id, command=parsed is not None))
-                command = None if parsed is None else find(*parsed, incoming.role)
-                if command is not None and command.in_turn:
-                    line.stop()
-                ticket = line.ticket() if command is None or command.in_turn else None
-            words = parsed[1] if parsed else ()
-            if ticket is None and command is not None:
-                await self._run(command, words, incoming, channel, line, Stop(), show)
-            elif ticket is not None:
-                async with line.turn(ticket) as stop:
-                    channel = await self._fresh(channel)
-                    if command is not None:
-                        await self._run(command, words, incoming, channel, line, stop, show)
-                    else:
-                        await self._answering.answer(channel, message, stop, show)
-        except ParlanceError as error:
-            log.info("refused", channel=incoming.channel, kind=type(error).__name__)  # the sentence may quote them
-            show(Notice(str(error), "warning"))
-        except Exception:
-            log.exception("message_failed", channel=incoming.channel)
-            show(Notice(TROUBLE, "warning"))
+            yield line
         finally:
-            show(Done())
-            if line.idle and self._lines.get(incoming.channel) is line:
-                del self._lines[incoming.channel]
+            if line.idle and self._lines.get(channel) is line:
+                del self._lines[channel]
+
+    async def _take(self, incoming: Incoming, show: Show, *, for_us: bool = True, left: bool = False) -> None:
+        with self._line(incoming.channel) as line:
+            try:
+                await self._carry_out(incoming, line, show, for_us, left)
+            except AlreadyTold:
+                log.debug("refused_again", channel=incoming.channel)
+            except ParlanceError as error:
+                log.info("refused", channel=incoming.channel, kind=type(error).__name__)  # the sentence may quote them
+                show(Whisper(str(error)) if incoming.pressed else Notice(str(error), "warning"))
+            except Exception:
+                log.exception("message_failed", channel=incoming.channel)
+                show(Notice(TROUBLE, "warning"))
+            finally:
+                show(Done())
+
+    async def _carry_out(self, incoming: Incoming, line: Line, show: Show, for_us: bool, left: bool) -> None:
+        async with line.arriving:
+            received = await self._received(incoming, for_us, left)
+            if received is None:
+                return
+            if received.refusal is not None:
+                await self._run(*_command(received), received, line, Stop(), show)
+                raise received.refusal
+            asked = received.message.state in COMMANDS
+            show(Heard(received.message.id, command=asked))
+            for notice in received.notices:
+                show(Notice(notice))
+            command, words = _command(received) if asked else (None, ())
+            if command is not None and left:
+                if command.killed == "drop":
+                    return
+                if received.message.id in self._begun:
+                    words = _again(command, words)
+            if command is not None and command.in_turn:
+                line.stop()
+            ticket = line.ticket() if command is None or command.in_turn else None
+        if ticket is None and command is not None:
+            await self._run(command, words, received, line, Stop(), show)
+        elif ticket is not None:
+            async with line.turn(ticket) as stop:
+                fresh = await self._fresh(received)
+                if fresh is None:
+                    return
+                if command is not None:
+                    await self._run(command, words, fresh, line, stop, show)
+                elif fresh.message.state == "said":  # and not deleted while it waited
+                    await self._answering.answer(fresh.channel, fresh.message, stop, show)
+                    asking = await self._consent.notice(fresh.incoming, fresh.channel)
+                    if asking is not None:
+                        show(asking)
+
+    async def _received(self, incoming: Incoming, for_us: bool, left: bool) -> Received | None:
+        if left:
+            return await self._reception.look_up(incoming)
+        if for_us:
+            return await self._reception.receive(incoming)
+        return await self._reception.overhear(incoming, to_answer=True)
 
     async def _run(
-        self,
-        command: Command,
-        words: tuple[str, ...],
-        incoming: Incoming,
-        channel: Channel,
-        line: Line,
-        stop: Stop,
-        show: Show,
+        self, command: Command, words: tuple[str, ...], received: Received, line: Line, stop: Stop, show: Show
     ) -> None:
+        if command.killed != "repeat" and received.message.state == "command" and received.refusal is None:
+            async with self.database.session() as session:
+                await begin_command(session, received.message.id)
         await command.run(
             Call(
-                incoming, channel, words, self.database, self.settings, self.engine, line, stop, show,
-                self._answering.answer, self._tokenizer_source,
+                received.incoming, received.known, received.channel, received.message, words, self.database,
+                self.settings, self.engine, self.access, self.modes, line, stop, show, self._answering.answer,
+                self._tokenizer_source,
             )
         )  # fmt: skip
 
-    async def _log(self, incoming: Incoming) -> tuple[Channel, Message] | None:
-        """Log it; None where it was seen before. Raises BadInput for what cannot be answered."""
-        text = incoming.text.encode("utf-8", "replace").decode().strip()
-        if not text:
-            raise BadInput("There was nothing in that message that I can read; write it in words.")
-        if len(text) > LONGEST_MESSAGE:
-            raise BadInput(
-                f"That message has {len(text):,} characters, and I can take {LONGEST_MESSAGE:,}; "
-                "send the part that matters most."
-            )
+    async def _fresh(self, received: Received) -> Received | None:
+        """As it is now, for much may have changed while it waited for its turn; None where it was forgotten."""
         async with self.database.session() as session:
-            channel = await open_channel(
-                session, incoming.channel, incoming.account, incoming.parent, incoming.server, incoming.private
-            )
-            author = incoming.author.encode("utf-8", "replace").decode()
-            message = await log_heard(
-                session, channel, incoming.external_id, author, text, command=parse(text) is not None
-            )
-        return None if message is None else (channel, message)
+            channel = await session.get(Channel, received.channel.id)
+            message = await session.get(Message, received.message.id)
+        return None if channel is None or message is None else replace(received, channel=channel, message=message)
 
-    async def _look_up(self, incoming: Incoming) -> tuple[Channel, Message] | None:
-        async with self.database.session() as session:
-            return await find_heard(session, incoming.channel, incoming.external_id)
 
-    async def _fresh(self, channel: Channel) -> Channel:
-        async with self.database.session() as session:
-            return await session.get_one(Channel, channel.id)
+def _command(received: Received) -> tuple[Command, tuple[str, ...]]:
+    """Raises ParlanceError where there is no such command, or not for them."""
+    parsed = parse(received.message.text)
+    if parsed is None:
+        raise Refused("That command was deleted before it could be carried out.")
+    return find(*parsed, received.incoming.role), parsed[1]
+
+
+def _again(command: Command, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words with which a command is said once more that a killed process had begun. Raises Refused where it may
+    not be done twice."""
+    if command.killed == "tell":
+        raise Refused(INTERRUPTED.format(command=f"/{command.name}"))
+    return words if command.killed == "repeat" else ()
+
+
+def _as_it_came(channel: Channel, message: Message, platform: str) -> Incoming:
+    known_on, _, author_id = (message.author_key or "").partition(":")
+    return Incoming(
+        channel.account, channel.key, author_id, message.author, "member", message.text, message.external_id or "",
+        parent=channel.parent_key, server=channel.server_key, private=channel.private, mentioned=True,
+        platform=known_on or platform,
+    )  # fmt: skip

@@ -1,18 +1,11 @@
-"""What any member may ask for besides talking: begin, begin anew, take back, hear again, stop, and what is kept."""
+"""What any member may ask for besides talking: begin, begin anew, take back, hear again, stop."""
 
 from __future__ import annotations
 
 from bots.call import Call
 from bots.events import Removed
 from config.errors import Refused
-from store.conversations import forget_before_now, last_exchange, undo
-
-PRIVACY = (
-    "What you write to me and what I answer is kept on this installation alone, encrypted, so that our conversation "
-    "can go on. After /reset I no longer see what was said before; /undo takes back the last exchange. Nothing that "
-    "is said here teaches me: I learn only from chats that an operator brought in with permission. To have your "
-    "words deleted altogether, ask whoever runs this installation."
-)
+from store.conversations import forget_before, last_exchange, undo
 
 
 async def start(call: Call) -> None:
@@ -24,7 +17,7 @@ async def start(call: Call) -> None:
 async def reset(call: Call) -> None:
     """Memory begins here."""
     async with call.database.session() as session:
-        await forget_before_now(session, call.channel.id)
+        await forget_before(session, call.channel.id, call.message.id)
     call.show(Removed((), everything=True))
     call.say("We begin anew; I no longer see what was said before.")
 
@@ -32,7 +25,7 @@ async def reset(call: Call) -> None:
 async def undo_last(call: Call) -> None:
     """The last question and its answer no longer count."""
     async with call.database.session() as session:
-        last = await last_exchange(session, call.channel)
+        last = await last_exchange(session, call.channel, before=call.message.id)
         if last is None:
             raise Refused("There is nothing to take back yet.")
         question, answers = last
@@ -45,7 +38,7 @@ async def undo_last(call: Call) -> None:
 async def again(call: Call) -> None:
     """The last question is answered afresh; the old answer no longer counts."""
     async with call.database.session() as session:
-        last = await last_exchange(session, call.channel)
+        last = await last_exchange(session, call.channel, before=call.message.id)
         if last is None:
             raise Refused("There is nothing to answer again yet; write something first.")
         question, answers = last
@@ -61,8 +54,3 @@ async def stop(call: Call) -> None:
     answering, beside = call.line.stop(), call.line.stop_beside()
     if not answering and not beside:
         call.say("I am not saying anything at the moment.")
-
-
-async def privacy(call: Call) -> None:
-    """What is kept, and how to be rid of it."""
-    call.say(PRIVACY)

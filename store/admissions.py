@@ -8,11 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.columns import now
+from store.database import Database
 from store.tables import Admission, Assistant
+
+# Asked with every message, so put together once.
+_STATE = select(Admission.state, Admission.expires_at).where(
+    Admission.assistant_id == bindparam("assistant"), Admission.subject == bindparam("subject")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,14 @@ async def find_admission(session: AsyncSession, assistant_id: int, subject: str)
         select(Admission).where(Admission.assistant_id == assistant_id, Admission.subject == subject)
     )
     return None if found is None or _is_over(found) else found
+
+
+async def state_of(database: Database, assistant_id: int, subject: str) -> str | None:
+    """Waiting, admitted or refused; None where nothing is known, or no longer."""
+    found = await database.look_up(_STATE, {"assistant": assistant_id, "subject": subject})
+    if found is None or (found.state == "waiting" and (found.expires_at is None or found.expires_at <= now())):
+        return None
+    return str(found.state)
 
 
 async def drop_expired(session: AsyncSession) -> None:

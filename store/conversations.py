@@ -1,24 +1,33 @@
 """Queries on channels and their messages: logged, answered, remembered, undone.
 
-What a person said is `said`, `command` or `undone`. An answer has a row from the moment it is begun: `open`, then
-`said`, `cut` or `failed`, or later `undone`. A row that a killed process left open is answered once more as
-`resumed`; one left resumed is given up as `failed`, so nothing is answered without end.
+What a person said is `said`, `overheard`, `command` or `undone`. An answer has a row from the moment it is begun:
+`open`, then `said`, `cut` or `failed`, or later `undone`. A row that a killed process left open is answered once more
+as `resumed`; one left resumed is given up as `failed`, so nothing is answered without end. In the same way a command
+that a killed process did not show the end of is tried once more as `retried`; `begun` says that it was under way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
 
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from store.columns import now
 from store.tables import Channel, Message
 
 UNDER_WAY = ("open", "resumed")
 TOLD = ("said", "cut")
+COMMANDS = ("command", "begun", "retried")
+COMMANDS_LAST = timedelta(days=1)
+"""Nobody waits any longer for what a command had to show."""
+
+HeardAs = Literal["said", "overheard", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +47,27 @@ async def find_channel(session: AsyncSession, key: str) -> Channel | None:
 
 
 async def open_channel(
-    session: AsyncSession, key: str, account: str, parent: str | None, server: str | None, private: bool
+    session: AsyncSession,
+    key: str,
+    account: str,
+    parent: str | None,
+    server: str | None,
+    private: bool,
+    title: str | None = None,
 ) -> Channel:
-    """The channel with this key, made when it is new."""
+    """The channel with this key, made when it is new; it takes its title, and the assistant is there. A new topic or
+    thread begins with its parent's way of answering."""
     found = await find_channel(session, key)
     if found is not None:
+        if title is not None and found.title != title:
+            found.title = title
+        if not found.present:
+            found.present = True
         return found
-    made = Channel(key=key, account=account, parent_key=parent, server_key=server, private=private)
+    made = Channel(key=key, account=account, parent_key=parent, server_key=server, private=private, title=title)
+    if parent is not None:
+        above = await session.scalar(select(Channel.answers).where(Channel.key == parent))
+        made.answers = above or "mentions"
     try:
         async with session.begin_nested():
             session.add(made)
@@ -54,16 +77,24 @@ async def open_channel(
 
 
 async def log_heard(
-    session: AsyncSession, channel: Channel, external_id: str, author: str, text: str, *, command: bool
+    session: AsyncSession,
+    channel: Channel,
+    external_id: str,
+    author: str,
+    text: str,
+    *,
+    state: HeardAs,
+    author_key: str,
 ) -> Message | None:
     """Log what a person said. None where this external id is already there: it was delivered twice."""
     message = Message(
         channel_id=channel.id,
         external_id=external_id,
         role="user",
+        author_key=author_key,
         author=author,
         text=text,
-        state="command" if command else "said",
+        state=state,
     )
     try:
         async with session.begin_nested():
@@ -112,7 +143,8 @@ async def finish_answer(
 
 
 async def remembered(session: AsyncSession, channel: Channel, until: int, limit: int) -> list[Message]:
-    """What counts as said up to question `until`, itself included: each answer after its question, oldest first.
+    """What counts as said or was overheard up to question `until`, itself included: each answer after its question,
+    oldest first.
 
     At most the `limit` newest; neither what was undone nor what lies before the channel's memory.
     """
@@ -123,7 +155,7 @@ async def remembered(session: AsyncSession, channel: Channel, until: int, limit:
             Message.channel_id == channel.id,
             Message.id > channel.memory_after,
             place <= until,
-            Message.state.in_(TOLD),
+            Message.state.in_((*TOLD, "overheard")),
             ~((place == until) & (Message.role == "assistant")),
         )
         .order_by(place.desc(), Message.role.asc(), Message.id.desc())
@@ -132,19 +164,20 @@ async def remembered(session: AsyncSession, channel: Channel, until: int, limit:
     return list(rows)[::-1]
 
 
-async def last_exchange(session: AsyncSession, channel: Channel) -> tuple[Message, list[Message]] | None:
-    """The newest question that still counts, with its answers; None where there is none."""
-    question = await session.scalar(
-        select(Message)
-        .where(
-            Message.channel_id == channel.id,
-            Message.id > channel.memory_after,
-            Message.role == "user",
-            Message.state == "said",
-        )
-        .order_by(Message.id.desc())
-        .limit(1)
+async def last_exchange(
+    session: AsyncSession, channel: Channel, before: int | None = None
+) -> tuple[Message, list[Message]] | None:
+    """The newest question that still counts, with its answers; None where there is none. `before`: of those that were
+    asked before this message."""
+    query = select(Message).where(
+        Message.channel_id == channel.id,
+        Message.id > channel.memory_after,
+        Message.role == "user",
+        Message.state == "said",
     )
+    if before is not None:
+        query = query.where(Message.id < before)
+    question = await session.scalar(query.order_by(Message.id.desc()).limit(1))
     if question is None:
         return None
     answers = await session.scalars(
@@ -158,10 +191,9 @@ async def undo(session: AsyncSession, message_ids: Sequence[int]) -> None:
     await session.execute(update(Message).where(Message.id.in_(message_ids)).values(state="undone"))
 
 
-async def forget_before_now(session: AsyncSession, channel_id: int) -> None:
-    """The channel's memory begins after its newest message."""
-    newest = await session.scalar(select(func.max(Message.id)).where(Message.channel_id == channel_id))
-    await session.execute(update(Channel).where(Channel.id == channel_id).values(memory_after=newest or 0))
+async def forget_before(session: AsyncSession, channel_id: int, message_id: int) -> None:
+    """The channel's memory begins after this message."""
+    await session.execute(update(Channel).where(Channel.id == channel_id).values(memory_after=message_id))
 
 
 async def transcript(session: AsyncSession, channel: Channel, limit: int) -> list[Message]:
@@ -200,6 +232,7 @@ async def left_unanswered(session: AsyncSession, account: str) -> list[tuple[Cha
         .join(Message, Message.channel_id == Channel.id)
         .where(
             Channel.account == account,
+            Channel.present,
             Message.role == "user",
             Message.state == "said",
             Message.id > Channel.memory_after,
@@ -208,3 +241,35 @@ async def left_unanswered(session: AsyncSession, account: str) -> list[tuple[Cha
         .order_by(Message.id)
     )
     return [(channel, message) for channel, message in rows]
+
+
+async def begin_command(session: AsyncSession, message_id: int) -> None:
+    """It is being carried out from now on, so that a process after this one does not do it a second time."""
+    await session.execute(
+        update(Message).where(Message.id == message_id, Message.state == "command").values(state="begun")
+    )
+
+
+async def left_commands(session: AsyncSession, account: str) -> list[tuple[Channel, Message, bool]]:
+    """Commands to `account` whose end a process which is gone did not show, oldest first, each given once more; with
+    whether it had begun. Call it once, before anything is answered."""
+    ours = Message.channel_id.in_(select(Channel.id).where(Channel.account == account))
+    left = Message.role == "user", Message.delivered_at.is_(None), ours
+    await session.execute(update(Message).where(*left, Message.state == "retried").values(delivered_at=now()))
+    rows = (
+        await session.execute(
+            select(Channel, Message, Message.state)
+            .join(Message, Message.channel_id == Channel.id)
+            .where(
+                *left,
+                Channel.present,
+                Message.state.in_(("command", "begun")),
+                Message.created_at > now() - COMMANDS_LAST,
+            )
+            .order_by(Message.id)
+        )
+    ).all()
+    found = [(channel, message, state == "begun") for channel, message, state in rows]
+    for _, message, _ in found:
+        message.state = "retried"
+    return found

@@ -6,15 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.columns import now
+from store.database import Database
 from store.tables import Assistant, Person, RoleGiven
 
 SEEN_EVERY = timedelta(minutes=10)
 """How exact `seen_at` is: not every message is worth a write."""
+
+
+# Asked with every message, so put together once.
+_ROLE = (
+    select(RoleGiven.role)
+    .where(
+        RoleGiven.subject.in_(bindparam("subjects", expanding=True)),
+        or_(RoleGiven.assistant_id.is_(None), RoleGiven.assistant_id == bindparam("assistant")),
+    )
+    .order_by(RoleGiven.role.desc())  # owner, operator
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +68,10 @@ async def named(session: AsyncSession, platform: str, name: str) -> list[Person]
     return [one for one in people if wanted in ((one.username or "").casefold(), one.name.casefold())]
 
 
-async def roles_of(session: AsyncSession, subjects: Sequence[str], assistant_id: int | None) -> list[str]:
-    """The roles that any of `subjects` has for this assistant, or for all. Without an assistant, those for all."""
-    for_which = RoleGiven.assistant_id.is_(None)
-    if assistant_id is not None:
-        for_which = or_(for_which, RoleGiven.assistant_id == assistant_id)
-    return list(await session.scalars(select(RoleGiven.role).where(RoleGiven.subject.in_(subjects), for_which)))
+async def role_of(database: Database, subjects: Sequence[str], assistant_id: int | None) -> str | None:
+    """The highest role that any of `subjects` has for this assistant, or for all; without an assistant, for all."""
+    found = await database.look_up(_ROLE, {"subjects": list(subjects), "assistant": assistant_id})
+    return None if found is None else found[0]
 
 
 async def give_role(session: AsyncSession, subject: str, assistant_id: int | None, role: str, by: str) -> bool:

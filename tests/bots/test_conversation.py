@@ -34,7 +34,7 @@ async def collect(conversation, message, into):
 
 async def test_a_message_is_logged_answered_in_pieces_and_the_answer_logged_with_its_figures(ask, database):
     events = await ask("Hello")
-    assert [type(event) for event in events] == [Heard, Said, Said, Answer, Done]
+    assert [type(event) for event in events] == [Heard, Said, Said, Answer, Card, Done]  # the card asks for consent
     assert events[3].text == "Hello there." == "".join(e.text for e in events if isinstance(e, Said))
     question, answer = await rows(database)
     assert (question.text, question.role, question.author) == ("Hello", "user", "Ada")

@@ -37,8 +37,8 @@ def text_of(entries):
 
 
 async def said(browser, number):
-    """The items of the history, once there are so many and all are said."""
-    items = (await browser.history())["items"]
+    """The messages of the history, once there are so many and all are said."""
+    items = [item for item in (await browser.history())["items"] if item["kind"] == "message"]
     return items if len(items) == number and all(item["state"] == "said" for item in items) else None
 
 
@@ -59,9 +59,10 @@ async def test_an_answer_is_streamed_and_still_there_after_a_reload(browser):
     cursor = (await browser.history())["cursor"]
     assert (await browser.say("Hello")).status_code == 202
     entries = await browser.read_until("done", cursor)
-    assert [entry["kind"] for entry in entries] == ["heard", "piece", "piece", "answer", "done"]
+    assert [entry["kind"] for entry in entries] == ["heard", "piece", "piece", "answer", "card", "done"]
     assert text_of(entries) == entries[3]["text"] == "Hello there."
-    items = (await browser.history())["items"]
+    assert entries[4]["title"] == "May I learn from what you write here?"
+    items = await said(browser, 2)
     assert [(item["role"], item["text"]) for item in items] == [("user", "Hello"), ("assistant", "Hello there.")]
 
 
@@ -305,7 +306,7 @@ async def test_cards_and_notices_are_shown_again_after_a_reload_in_their_place(b
         await browser.say(text, f"m-1000000{at}")
         await browser.read_until("done", cursor)
     kinds = [item["kind"] for item in (await browser.history())["items"]]
-    assert kinds == ["message", "message", "notice", "card", "message", "message"]
+    assert kinds == ["message", "message", "card", "card", "card", "message", "message"]
     cursor = (await browser.history())["cursor"]
     await browser.say("/reset", "m-20000000")
     entries = await browser.read_until("done", cursor)
