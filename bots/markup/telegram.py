@@ -1,0 +1,297 @@
+"""Markdown for Telegram: text with entities, which cannot be left unclosed as Telegram's own Markdown can.
+
+Promises: nothing that was said is lost (HTML, link definitions and links that Telegram would drop are shown as text);
+entities obey the Bot API's rules: UTF-16 offsets on whole characters, properly nested, code and preformatted text
+alone, at most 100 in a message; each part fits into 4096 units, formatted and plain. What goes out is free of
+characters that reorder text; see bots/markup/characters.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from markdown_it.rules_inline import StateInline
+from markdown_it.tree import SyntaxTreeNode
+
+from bots.markup.blocks import reader
+from bots.markup.characters import sendable, shows, utf16_len
+from bots.markup.splitting import SMALLEST_LIMIT, Piece
+from bots.markup.splitting import split as split_source
+from bots.markup.tables import table_text
+from bots.outlet import Part
+
+LIMIT = 4096
+"""UTF-16 units of a message."""
+MOST_ENTITIES = 100
+RULE = "———"
+_LANGUAGE = re.compile(r"[\w+#.-]{1,32}")
+_LINKABLE = re.compile(r"https?://[^/\s]|mailto:[^\s]|tel:[^\s]|tg://[^\s]", re.IGNORECASE)
+_LISTED = re.compile(r"([ \t]+)(?:[-*+]|\d{1,9}[.)])[ \t]")
+_TASK = re.compile(r"\[([ xX])\] ")
+_STYLES = {"strong": "bold", "em": "italic", "s": "strikethrough", "spoiler": "spoiler"}
+_EXCLUSIVE = ("pre", "code")
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """`offset` and `length` in UTF-16 units; `type` as the Bot API names it."""
+
+    type: str
+    offset: int
+    length: int
+    url: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Style:
+    """An entity's type, and its address or language. One of its own each time: what stands side by side in the same
+    style must not become one entity that overlaps others."""
+
+    kind: str
+    value: str | None = None
+
+
+def split(markdown: str) -> list[Part]:
+    """The parts that together say all of `markdown`, each within one message; none where it shows nothing."""
+    return [Part(piece.text, plain=not _fits(piece.text)) for piece in pieces(markdown) if piece.text]
+
+
+def pieces(markdown: str) -> list[Piece]:
+    """The same with their sources: `joined(pieces(markdown)) == markdown`."""
+    return [small for piece in split_source(markdown, LIMIT, utf16_len) for small in _smaller(piece, LIMIT)]
+
+
+def _smaller(piece: Piece, limit: int) -> Iterable[Piece]:
+    """A piece whose rendering is too much for a message, in pieces that are not."""
+    half = limit // 2
+    if not piece.text or piece.before or piece.after or half < SMALLEST_LIMIT or _fits(piece.text):
+        return [piece]
+    return [small for one in split_source(piece.source, half, utf16_len) for small in _smaller(one, half)]
+
+
+def _fits(text: str) -> bool:
+    rendered, entities = _rendered(text)
+    return utf16_len(rendered) <= LIMIT and len(entities) <= MOST_ENTITIES
+
+
+def render(part: Part) -> tuple[str, list[Entity]]:
+    """A part's text and entities, as they are sent."""
+    if not part.plain:
+        text, entities = _rendered(part.text)
+        if shows(text):
+            return text, entities
+    return sendable(part.text).strip(), []
+
+
+def _rendered(markdown: str) -> tuple[str, list[Entity]]:
+    source = _outdented(sendable(markdown))
+    tree = SyntaxTreeNode(_PARSER.parse(source))
+    for padded in (True, False):
+        writer = _Writer(source.split("\n"), padded)
+        writer.blocks(tree.children)
+        text, entities = writer.finish()
+        if utf16_len(text) <= LIMIT:
+            break
+    return text, entities
+
+
+def _outdented(source: str) -> str:
+    """A part that begins within a list: its lines as far to the left as its first, else they would be code."""
+    first = _LISTED.match(source)
+    if first is None:
+        return source
+    return re.sub(rf"^[ \t]{{1,{len(first[1])}}}", "", source, flags=re.MULTILINE)
+
+
+def _spoiler(state: StateInline, silent: bool) -> bool:
+    """`||hidden||`, with no space at the inner sides."""
+    source, start = state.src, state.pos
+    if not source.startswith("||", start) or start + 2 >= state.posMax or source[start + 2] in " |\n\t":
+        return False
+    end = source.find("||", start + 3, state.posMax)
+    while end != -1 and source[end - 1].isspace():
+        end = source.find("||", end + 1, state.posMax)
+    if end == -1:
+        return False
+    if not silent:
+        maximum, state.pos, state.posMax = state.posMax, start + 2, end
+        state.push("spoiler_open", "", 1).markup = "||"
+        state.md.inline.tokenize(state)
+        state.push("spoiler_close", "", -1).markup = "||"
+        state.posMax = maximum
+    state.pos = end + 2
+    return True
+
+
+_PARSER = reader()
+_PARSER.inline.add_terminator_char("|")
+_PARSER.inline.ruler.before("emphasis", "spoiler", _spoiler)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes runs of text, each with the styles it stands in; entities are made of them at the end."""
+
+    lines: list[str]
+    padded: bool
+    runs: list[tuple[str, tuple[Style, ...]]] = field(default_factory=list)
+    styles: tuple[Style, ...] = ()
+
+    def write(self, text: str, *more: Style) -> None:
+        if text:
+            self.runs.append((text, (*self.styles, *more)))
+
+    def blocks(self, nodes: Iterable[SyntaxTreeNode], depth: int = 0) -> None:
+        """Blocks one below the other, with a blank line where the source has one."""
+        for number, node in enumerate(nodes):
+            if number:
+                self.write("\n\n" if self._after_blank(node) else "\n")
+            self._block(node, depth)
+
+    def _after_blank(self, node: SyntaxTreeNode) -> bool:
+        line = node.map[0] - 1 if node.map else -1
+        return line >= 0 and not self.lines[line].strip(" \t>")
+
+    def _block(self, node: SyntaxTreeNode, depth: int) -> None:
+        match node.type:
+            case "heading":
+                kinds = ("bold", "underline") if node.tag == "h1" else ("bold",)
+                self._within(map(Style, kinds), lambda: self._inline(node.children))
+            case "fence" | "code_block":
+                self._code(node)
+            case "blockquote":
+                self._within([Style("blockquote")], lambda: self.blocks(node.children, depth))
+            case "bullet_list" | "ordered_list":
+                self._list(node, depth)
+            case "table":
+                self._table(node)
+            case "hr":
+                self.write(RULE)
+            case _:
+                self._inline(node.children)
+
+    def _within(self, styles: Iterable[Style], inner: Callable[[], None]) -> None:
+        before = self.styles
+        self.styles = (*before, *(style for style in styles if all(style.kind != one.kind for one in before)))
+        inner()
+        self.styles = before
+
+    def _code(self, node: SyntaxTreeNode) -> None:
+        info = node.info.strip()
+        known = bool(_LANGUAGE.fullmatch(info))
+        said = node.content.removesuffix("\n")
+        text = said if known or not info else f"{info}\n{said}".rstrip("\n")
+        self.write(text, Style("pre", info if known else None))
+
+    def _list(self, node: SyntaxTreeNode, depth: int) -> None:
+        number = int(node.attrs.get("start", 1))
+        for at, item in enumerate(node.children):
+            if at:
+                self.write("\n\n" if self._after_blank(item) else "\n")
+            mark = f"{number + at}{item.markup or '.'} " if node.type == "ordered_list" else "• "
+            self._item(item, mark, depth)
+
+    def _item(self, item: SyntaxTreeNode, mark: str, depth: int) -> None:
+        indent = "  " * depth
+        children = item.children
+        first = children[0] if children else None
+        if first is not None and first.type == "paragraph":
+            content = first.children[0].content if first.children else ""
+            task = _TASK.match(content)
+            if task is not None:
+                mark = "☐ " if task[1] == " " else "☑ "
+            self.write(indent + mark)
+            self._inline(first.children, skip=4 if task else 0)
+            children = children[1:]
+        else:
+            self.write(indent + mark.rstrip())
+        for child in children:
+            self.write("\n\n" if self._after_blank(child) else "\n")
+            if child.type not in ("bullet_list", "ordered_list", "fence", "code_block", "table", "blockquote"):
+                self.write(indent + "  ")
+            self._block(child, depth + 1)
+
+    def _table(self, node: SyntaxTreeNode) -> None:
+        rows = [
+            ["".join(run for run, _ in self._cell(cell)) for cell in row.children]
+            for part in node.children
+            for row in part.children
+        ]
+        self.write(table_text(rows, padded=self.padded), Style("pre"))
+
+    def _cell(self, cell: SyntaxTreeNode) -> list[tuple[str, tuple[Style, ...]]]:
+        """A cell's text; preformatted text holds no links, so their addresses are written out."""
+        writer = _Writer(self.lines, self.padded)
+        writer._inline(cell.children, linking=False)
+        return writer.runs
+
+    def _inline(self, nodes: Iterable[SyntaxTreeNode], *, linking: bool = True, skip: int = 0) -> None:
+        for node in nodes:
+            match node.type:
+                case "inline":
+                    self._inline(node.children, linking=linking, skip=skip)
+                case "softbreak" | "hardbreak":
+                    self.write("\n" if linking else " ")
+                case "code_inline":
+                    self.write(node.content, Style("code"))
+                case "strong" | "em" | "s" | "spoiler":
+                    style = Style(_STYLES[node.type])
+                    self._within([style], lambda node=node: self._inline(node.children, linking=linking))  # type: ignore[misc]
+                case "link":
+                    self._link(str(node.attrs["href"]), node.children, linking)
+                case "image":
+                    self._link(str(node.attrs["src"]), node.children, linking)
+                case _:
+                    self.write(node.content[skip:])
+            skip = 0
+
+    def _link(self, address: str, inner: list[SyntaxTreeNode], linking: bool) -> None:
+        before = len(self.runs)
+        if linking and _LINKABLE.match(address):
+            self._within([Style("text_link", address)], lambda: self._inline(inner))
+            if not any(shows(text) for text, _ in self.runs[before:]):
+                self.write(address)
+            return
+        self._inline(inner, linking=False)
+        said = "".join(text for text, _ in self.runs[before:])
+        if address and address != said:
+            self.write(f" ({address})" if said.strip() else address)
+
+    def finish(self) -> tuple[str, list[Entity]]:
+        """The text without space at its ends, and its entities in their order."""
+        text = "".join(run for run, _ in self.runs)
+        front = len(text) - len(text.lstrip())
+        ends = utf16_len(text.rstrip())
+        offset, skipped = 0, utf16_len(text[:front])
+        open_styles: dict[Style, int] = {}
+        made: list[Entity] = []
+
+        def close(style: Style, start: int, end: int) -> None:
+            start, end = max(start, skipped), min(end, ends)
+            if end > start:
+                url, language = (style.value, None) if style.kind == "text_link" else (None, style.value)
+                made.append(Entity(style.kind, start - skipped, end - start, url, language))
+
+        for run, styles in self.runs:
+            here = _allowed(styles)
+            for style in [style for style in open_styles if style not in here]:
+                close(style, open_styles.pop(style), offset)
+            for style in here:
+                open_styles.setdefault(style, offset)
+            offset += utf16_len(run)
+        for style, start in open_styles.items():
+            close(style, start, offset)
+        return text.strip(), sorted(made, key=lambda one: (one.offset, -one.length))
+
+
+def _allowed(styles: tuple[Style, ...]) -> tuple[Style, ...]:
+    """Code and preformatted text lie in nothing but quotes; a link that is written as code is a link."""
+    kinds = [style.kind for style in styles]
+    if "code" in kinds and "text_link" in kinds:
+        return tuple(style for style in styles if style.kind != "code")
+    if any(kind in _EXCLUSIVE for kind in kinds):
+        return tuple(style for style in styles if style.kind in (*_EXCLUSIVE, "blockquote"))
+    return styles
