@@ -1,9 +1,10 @@
 """Import: one export file into the store, whole or not at all.
 
-Promises one transaction: on any error the database is as it was. A source is one chat of one assistant; the same file
-twice adds nothing, a longer export of the same chat adds what is new and takes over what was edited since. The word of
-whoever asked, that the chat may be used, is recorded with the source. What would become of the messages is counted by
-curation before anything is committed.
+Promises one transaction, a short one at the end: on any error the database is as it was, and whoever writes meanwhile
+hardly waits. A source is one chat of one assistant; the same file twice adds nothing, a longer export of the same chat
+adds what is new and takes over what was edited since; an older one takes nothing back. The word of whoever asked, that
+the chat may be used, is recorded with the source. What would become of the messages is counted by curation before
+anything is written.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.exc import IntegrityError
 
-from config.errors import BadInput, NotFound
+from config.errors import BadInput, NotFound, Refused
 from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Import, Source
@@ -26,6 +28,7 @@ from tuning.funnel import Step
 from tuning.sources.message import SourceChat, SourceMessage
 from tuning.sources.telegram import TelegramExport
 from tuning.speakers import AnswerCount, choose_speaker
+from tuning.staging import NEW, Staging
 from tuning.storing import CHUNK, ChatStore, people_of
 
 KIND = "telegram"
@@ -65,34 +68,69 @@ async def import_file(
     """Read `file` for `assistant`. `speaker`: a name or id; `chat`: a title or id, for the export of a whole account.
 
     `say` hears of the reading in bytes, then of curation in messages. Raises NotFound for an unknown assistant,
-    BadInput for whatever is wrong with the file, the chat or the speaker.
+    BadInput for whatever is wrong with the file, the chat or the speaker,
+    Refused where another process was quicker with the same chat.
     """
     export = TelegramExport(file)
-    async with database.session() as session:
-        owner = await session.scalar(select(Assistant).where(Assistant.name == assistant))
+    async with Staging.beside(database) as staging:
+        owner = await staging.session.scalar(select(Assistant).where(Assistant.name == assistant))
         if owner is None:
             raise NotFound(f"There is no assistant “{assistant[:60]}”; add it first.")
-        reading = _Reading(session, export, owner, asked_by, database.cipher.derive("source_messages.digest"))
-        source, imported = await reading.run(chat, say)
-        people = await people_of(session, source.id)
-        chosen, by_us = choose_speaker(people, speaker, source.speaker, reading.answers)
-        source.speaker = chosen.external_id
-        await session.flush()
-        curated = await measure(session, owner.id, say)
+        reading = _Reading(staging, export, owner.id, database.cipher.derive("source_messages.digest"))
+        await staging.release()
+        read = await reading.run(chat, say)
+        await staging.set_source(_source_row(read, owner.id, asked_by, read.speaker))
+        async with staging.shown() as session:
+            people = await people_of(session, read.source_id)
+            chosen, by_us = choose_speaker(people, speaker, read.speaker, reading.answers)
+            await staging.set_source(_source_row(read, owner.id, asked_by, chosen.external_id))
+            curated = await measure(session, owner.id, say)
         require_enough(curated)
+        imported = {"file_digest": export.digest, "messages_read": read.entries} if read.before is None else None
+        try:
+            moved = await staging.move(imported)
+        except IntegrityError:
+            raise Refused("This chat was imported by another process at this very moment; import it again.") from None
         total = sum(person.messages for person in people)
-        kept = min(reading.kept or total, imported.messages_read)
+        kept = read.kept if read.before is None else min(total, read.entries)
         return Imported(
-            source_id=source.id,
+            source_id=moved.source_id,
             messages=total,
-            new=reading.new,
-            changed=reading.changed,
+            new=moved.new,
+            changed=moved.changed,
             speaker=chosen.name,
             speaker_chosen=by_us,
             conversations=curated.conversations,
             examples=curated.examples,
-            funnel=(Step("with text", imported.messages_read, kept), *curated.funnel),
+            funnel=(Step("with text", read.entries, kept), *curated.funnel),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read: into which source (or its number to come), whose answers it learnt so far, how many entries of
+    the chat have text; `before`: the import of this very file, if it was read before."""
+
+    head: SourceChat
+    source_id: int
+    speaker: str | None
+    entries: int
+    kept: int
+    before: Import | None
+
+
+def _source_row(read: _Read, assistant_id: int, asked_by: str, speaker: str | None) -> dict[str, Any]:
+    return {
+        "id": read.source_id,
+        "assistant_id": assistant_id,
+        "kind": KIND,
+        "external_id": read.head.id,
+        "title": read.head.title,
+        "speaker": speaker,
+        "permission": f"{asked_by} imported this chat's export and says that it may be used for training.",
+        "permission_by": asked_by,
+        "permission_at": now(),
+    }
 
 
 @dataclass(slots=True)
@@ -102,24 +140,21 @@ class _Chat:
 
 
 class _Reading:
-    """One pass over the file: the chat that is wanted is stored, the others are counted."""
+    """One pass over the file: the chat that is wanted is staged, the others are counted."""
 
-    def __init__(
-        self, session: AsyncSession, export: TelegramExport, owner: Assistant, asked_by: str, digest_key: str
-    ) -> None:
+    def __init__(self, staging: Staging, export: TelegramExport, assistant_id: int, digest_key: str) -> None:
         self.answers = AnswerCount()
-        self.new = self.changed = self.kept = 0
-        self._session = session
+        self._staging = staging
         self._export = export
-        self._owner = owner
-        self._asked_by = asked_by
+        self._assistant_id = assistant_id
         self._digest_key = bytes.fromhex(digest_key)
 
-    async def run(self, wanted: str | None, say: Say) -> tuple[Source, Import]:
-        """Store the chat. Gives its source, and this file's import: the earlier one if it was read before."""
+    async def run(self, wanted: str | None, say: Say) -> _Read:
+        """Stage the chat, unless this very file was read before."""
         export, answers, name = self._export, self.answers, self._export.file.name
         chats: list[_Chat] = []
         taken: _Chat | None = None
+        source_id, speaker, before = NEW, None, None
         store: ChatStore | None = None
         pending: list[SourceMessage] = []
         for item in export:
@@ -135,14 +170,13 @@ class _Reading:
                 if taken is not None or not (wanted is None or _is_called(current.head, wanted)):
                     continue
                 taken = current
-                source = await self._source(current.head)
-                before = await self._read_before(source)
+                source_id, speaker = await self._source(current.head)
+                before = await self._read_before(source_id)
                 if before is None:
-                    imported, store = await self._open(source)
-                else:
-                    imported = before
-                    if wanted is not None or not export.account:
-                        break
+                    store = ChatStore(self._staging, source_id, self._digest_key)
+                    await store.open()
+                elif wanted is not None or not export.account:
+                    break
             if store is None:
                 continue  # known already; the rest is read to see whether there are other chats
             answers.take(item.external_id, item.author_id, item.sent_at, item.reply_to)
@@ -155,45 +189,29 @@ class _Reading:
             raise _nothing_taken(export, chats, wanted)
         _require_one([one for one in chats if wanted is None or _is_called(one.head, wanted)])
         if store is None:
-            return source, imported
+            entries = before.messages_read if before is not None else 0
+            return _Read(taken.head, source_id, speaker, entries, taken.kept, before)
         await store.add(pending, name)
         await store.finish()
         say(READING, export.size, export.size)
-        source.title = taken.head.title
-        imported.file_digest = export.digest
-        imported.messages_read = export.entries[taken.head.id]
-        imported.messages_new, imported.messages_changed = store.new, store.changed
-        self.new, self.changed, self.kept = store.new, store.changed, taken.kept
-        return source, imported
+        return _Read(taken.head, source_id, speaker, export.entries[taken.head.id], taken.kept, None)
 
-    async def _source(self, head: SourceChat) -> Source:
-        same = (Source.assistant_id == self._owner.id, Source.kind == KIND, Source.external_id == head.id)
-        source = await self._session.scalar(select(Source).where(*same))
-        if source is None:
-            source = Source(assistant_id=self._owner.id, kind=KIND, external_id=head.id, speaker=None)
-            self._session.add(source)
-        source.title = head.title
-        source.permission = f"{self._asked_by} imported this chat's export and says that it may be used for training."
-        source.permission_by = self._asked_by
-        source.permission_at = now()
-        await self._session.flush()
-        return source
+    async def _source(self, head: SourceChat) -> tuple[int, str | None]:
+        """Number and speaker of the source that this chat is for the assistant, or will be."""
+        same = (Source.assistant_id == self._assistant_id, Source.kind == KIND, Source.external_id == head.id)
+        found = (await self._staging.session.execute(select(Source.id, Source.speaker).where(*same))).first()
+        await self._staging.release()
+        return (NEW, None) if found is None else (found.id, found.speaker)
 
-    async def _open(self, source: Source) -> tuple[Import, ChatStore]:
-        imported = Import(source_id=source.id, file_digest="")
-        self._session.add(imported)
-        await self._session.flush()
-        store = ChatStore(self._session, source, imported, self._digest_key)
-        await store.open()
-        return imported, store
-
-    async def _read_before(self, source: Source) -> Import | None:
+    async def _read_before(self, source_id: int) -> Import | None:
         """The import of this very file into this source, if there was one."""
-        if await self._session.scalar(select(Import.id).where(Import.source_id == source.id).limit(1)) is None:
+        session = self._staging.session
+        if await session.scalar(select(Import.id).where(Import.source_id == source_id).limit(1)) is None:
             return None
         digest = await asyncio.to_thread(_digest, self._export.file)
-        same = select(Import).where(Import.source_id == source.id, Import.file_digest == digest)
-        found: Import | None = await self._session.scalar(same.limit(1))
+        same = select(Import).where(Import.source_id == source_id, Import.file_digest == digest)
+        found: Import | None = await session.scalar(same.limit(1))
+        await self._staging.release()
         return found
 
 

@@ -1,6 +1,6 @@
-"""One chat's messages into the store: the new are added, those edited since taken over, the rest left alone.
+"""One chat's messages on their way into a source: the new are staged, those edited since too, the rest left alone.
 
-Works in the caller's transaction and commits nothing. Remembers which ids a file had, one bit each, to notice an id
+Writes nothing into the store; staging does, at the end. Remembers which ids a file had, one bit each, to notice an id
 that comes twice. A message's digest is keyed, so that a stolen database does not tell whether somebody said a certain
 sentence.
 """
@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.errors import BadInput
-from store.tables import Import, Source, SourceAuthor, SourceMessage
+from store.tables import SourceAuthor, SourceMessage
 from tuning.sources.message import SourceMessage as Given
 from tuning.speakers import Person
+from tuning.staging import AUTHORS, MESSAGES, NEW, Staging
 
 CHUNK = 1000
 """Messages stored at once."""
@@ -43,111 +44,95 @@ class IdSet:
 
 
 class ChatStore:
-    """The messages of one file on their way into one source. `new` and `changed` count what this file brought."""
+    """The messages of one file on their way into one source, whose number it has or will be given."""
 
-    def __init__(self, session: AsyncSession, source: Source, imported: Import, digest_key: bytes) -> None:
-        self.new = 0
-        self.changed = 0
-        self._session = session
-        self._source_id = source.id
-        self._import_id = imported.id
+    def __init__(self, staging: Staging, source_id: int, digest_key: bytes) -> None:
+        self._staging = staging
+        self._source_id = source_id
         self._digest_key = digest_key
         self._seen = IdSet()
         self._authors: dict[str, int] = {}
         self._names: dict[str, str] = {}
-        self._stored_names: dict[str, str] = {}
+        self._next = NEW
         self._had_messages = False
 
     async def open(self) -> None:
         """Learn who wrote in this source before."""
         table = SourceAuthor
-        rows = await self._session.execute(
-            select(table.external_id, table.id, table.name).where(table.source_id == self._source_id)
+        rows = await self._staging.session.execute(
+            select(table.external_id, table.id).where(table.source_id == self._source_id)
         )
-        for external_id, number, name in rows:
-            self._authors[external_id] = number
-            self._stored_names[external_id] = name
+        self._authors.update((external_id, number) for external_id, number in rows)
         self._had_messages = bool(self._authors)
 
     async def add(self, messages: Sequence[Given], file_name: str) -> None:
-        """Store these. Raises BadInput where an id comes a second time with other content."""
+        """Take these. Raises BadInput where an id comes a second time with other content."""
         first: list[tuple[Given, bytes]] = []
         again: list[tuple[Given, bytes]] = []
         for message in messages:
+            self._names[message.author_id] = message.author
             digest = self._digest(message)
             if self._seen.add(int(message.external_id)):
                 first.append((message, digest))
             else:
                 again.append((message, digest))
-        await self._add_authors(messages)
         known = await self._stored([message.external_id for message, _ in first]) if self._had_messages else {}
-        added = [self._row(message, digest) for message, digest in first if message.external_id not in known]
-        changed = [
-            {"row": known[message.external_id][0], **self._row(message, digest)}
-            for message, digest in first
-            if message.external_id in known and known[message.external_id][1] != digest
-        ]
-        connection = await self._session.connection()
-        if added:
-            await connection.execute(insert(SourceMessage), added)
-        if changed:
-            columns: dict[str, Any] = {name: bindparam(name) for name in changed[0] if name != "row"}
-            edit = update(SourceMessage).where(SourceMessage.id == bindparam("row")).values(columns)
-            await connection.execute(edit, changed)
-        self.new += len(added)
-        self.changed += len(changed)
+        rows = []
+        for message, digest in first:
+            stored = known.get(message.external_id)
+            if stored is None or _is_later(message, digest, stored):
+                rows.append(self._row(None if stored is None else stored[0], message, digest))
+        await self._staging.stage(MESSAGES, rows)
         if again:
-            known = await self._stored([message.external_id for message, _ in again])
-            for message, digest in again:
-                if known[message.external_id][1] != digest:
-                    raise BadInput(
-                        f"Message {message.external_id} stands in {file_name} twice, with different content; "
-                        "export the chat again."
-                    )
+            await self._require_the_same(again, file_name)
 
     async def finish(self) -> None:
         """Take over the names people have by the end of the file."""
-        renamed = [
-            {"row": self._authors[author], "name": name}
-            for author, name in self._names.items()
-            if self._stored_names.get(author) != name
+        rows = [
+            {"id": self._author(key), "source_id": self._source_id, "external_id": key, "name": name}
+            for key, name in self._names.items()
         ]
-        if renamed:
-            connection = await self._session.connection()
-            rename = update(SourceAuthor).where(SourceAuthor.id == bindparam("row")).values(name=bindparam("name"))
-            await connection.execute(rename, renamed)
+        for start in range(0, len(rows), CHUNK):
+            await self._staging.stage(AUTHORS, rows[start : start + CHUNK])
 
-    async def _add_authors(self, messages: Sequence[Given]) -> None:
-        fresh: dict[str, str] = {}
-        for message in messages:
-            if message.author_id not in self._authors:
-                fresh[message.author_id] = message.author
-            self._names[message.author_id] = message.author
-        if not fresh:
-            return
-        rows = [{"source_id": self._source_id, "external_id": key, "name": name} for key, name in fresh.items()]
-        connection = await self._session.connection()
-        table = SourceAuthor
-        made = await connection.execute(insert(table).returning(table.external_id, table.id), rows)
-        self._authors.update((external_id, number) for external_id, number in made)
-        self._stored_names.update(fresh)
+    async def _require_the_same(self, again: Sequence[tuple[Given, bytes]], file_name: str) -> None:
+        ids = [message.external_id for message, _ in again]
+        stored = await self._stored(ids) if self._had_messages else {}
+        digests = {number: row[1] for number, row in stored.items()} | await self._staging.digests(ids)
+        for message, digest in again:
+            if digests[message.external_id] != digest:
+                raise BadInput(
+                    f"Message {message.external_id} stands in {file_name} twice, with different content; "
+                    "export the chat again."
+                )
 
-    async def _stored(self, external_ids: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+    async def _stored(self, external_ids: Sequence[str]) -> dict[str, tuple[int, bytes, int]]:
+        """By external id: number, digest, second of the last edit known (0: none)."""
         table = SourceMessage
-        rows = await self._session.execute(
-            select(table.external_id, table.id, table.digest).where(
+        rows = await self._staging.session.execute(
+            select(table.external_id, table.id, table.digest, table.edited_at).where(
                 table.source_id == self._source_id, table.external_id.in_(external_ids)
             )
         )
-        return {external_id: (number, digest) for external_id, number, digest in rows}
+        found = {external_id: (number, digest, edited or 0) for external_id, number, digest, edited in rows}
+        await self._staging.release()
+        return found
 
-    def _row(self, message: Given, digest: bytes) -> dict[str, Any]:
+    def _author(self, external_id: str) -> int:
+        return self._authors.setdefault(external_id, NEW + len(self._authors))
+
+    def _row(self, number: int | None, message: Given, digest: bytes) -> dict[str, Any]:
+        if number is None:
+            number = self._next
+            self._next += 1
         return {
+            "id": number,
             "source_id": self._source_id,
-            "import_id": self._import_id,
+            "import_id": 0,
             "external_id": message.external_id,
-            "author_id": self._authors[message.author_id],
+            "author_id": self._author(message.author_id),
             "sent_at": message.sent_at,
+            "edited_at": message.edited_at,
             "reply_to": message.reply_to,
             "forwarded": message.forwarded,
             "text": message.text,
@@ -157,6 +142,12 @@ class ChatStore:
     def _digest(self, message: Given) -> bytes:
         content = f"{message.author_id}\0{message.reply_to}\0{message.forwarded}\0{message.text}"
         return hashlib.blake2b(content.encode(), digest_size=8, key=self._digest_key).digest()
+
+
+def _is_later(message: Given, digest: bytes, stored: tuple[int, bytes, int]) -> bool:
+    """Whether this is to take the place of what is stored: a later edit, or other content of the same one."""
+    edited = message.edited_at or 0
+    return edited > stored[2] or (edited == stored[2] and digest != stored[1])
 
 
 async def people_of(session: AsyncSession, source_id: int) -> list[Person]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,89 @@ async def test_an_older_export_after_a_longer_one_takes_nothing_away(database: D
     await take(database, written(tmp_path, chat(talk(60))))
     done = await take(database, written(tmp_path, chat(talk(45)), "older.json"))
     assert (done.messages, done.new, done.changed) == (120, 0, 0)
+
+
+def edited(entry: Json, said: str, second: int) -> Json:
+    return {**entry, "text_entities": [{"type": "plain", "text": said}], "edited_unixtime": str(second)}
+
+
+async def test_an_older_export_puts_no_edited_text_back(database: Database, tmp_path: Path) -> None:
+    await add_assistant(database)
+    said = talk(60)
+    first = [*said[:7], edited(said[7], "Edited once", START + 10), *said[8:]]
+    newest = [
+        *said[:7],
+        edited(said[7], "Edited twice", START + 20),
+        edited(said[8], "Edited too", START + 20),
+        *said[9:],
+    ]
+    undone = [*said[:7], edited(said[7], "Edited once", START + 30), *newest[8:]]
+    await take(database, written(tmp_path, chat(newest), "newest.json"))
+    for older in (first, said):
+        done = await take(database, written(tmp_path, chat(older), "older.json"))
+        assert (done.new, done.changed) == (0, 0)
+        assert (await texts(database))[7:9] == ["Edited twice", "Edited too"]
+    assert (await take(database, written(tmp_path, chat(undone), "undone.json"))).changed == 1
+    assert (await texts(database))[7:9] == ["Edited once", "Edited too"]
+    assert (await take(database, written(tmp_path, chat(newest[:119]), "again.json"))).changed == 0
+
+
+async def test_an_edit_back_to_the_first_words_is_an_edit_as_well(database: Database, tmp_path: Path) -> None:
+    """What lies between must not come in after it."""
+    await add_assistant(database)
+    said = talk(50)
+    back = [edited(said[0], said[0]["text"], START + 20), *said[1:]]
+    between = [edited(said[0], "In between", START + 10), *said[1:]]
+    await take(database, written(tmp_path, chat(said), "first.json"))
+    assert (await take(database, written(tmp_path, chat(back), "back.json"))).changed == 0
+    assert (await take(database, written(tmp_path, chat(between), "between.json"))).changed == 0
+    assert (await texts(database))[0] == said[0]["text"]
+
+
+async def test_others_write_while_an_import_is_under_way_and_see_nothing_of_it(
+    database: Database, tmp_path: Path, home: Path
+) -> None:
+    await add_assistant(database)
+    await take(database, written(tmp_path, chat(talk(50)), "first.json"))
+    steps: set[str] = set()
+    with closing(sqlite3.connect(home / "parlance.db", timeout=0, isolation_level=None)) as other:
+
+        def write(step: str, done: int, total: int) -> None:
+            other.execute("UPDATE assistants SET system_prompt = ?", (f"{step} {done}",))  # no waiting: or it fails
+            assert other.execute("SELECT count(*) FROM source_messages").fetchone() == (100,)
+            assert other.execute("SELECT count(*) FROM imports").fetchone() == (1,)
+            steps.add(step)
+
+        longer = written(tmp_path, chat(talk(1500)), "longer.json")
+        done = await import_file(database, longer, "harbour", None, "Ingrid", write)
+        assert steps == {"reading the export", "sorting messages into conversations"}
+        assert done.new == 2900
+        assert other.execute("SELECT count(*) FROM source_messages").fetchone() == (3000,)
+
+
+async def test_what_another_import_brought_meanwhile_is_not_brought_twice(database: Database, tmp_path: Path) -> None:
+    await add_assistant(database)
+    await take(database, written(tmp_path, chat(talk(50)), "first.json"))
+    longer, longest = (
+        written(tmp_path, chat(talk(60)), "longer.json"),
+        written(tmp_path, chat(talk(70)), "longest.json"),
+    )
+    one, other = await asyncio.gather(take(database, longer), take(database, longest))
+    assert one.new + other.new == 40
+    said = await texts(database)
+    assert len(said) == 140
+    assert sorted(said) == sorted(entry["text"] for entry in talk(70))
+
+
+async def test_of_two_first_imports_of_a_chat_at_once_one_is_whole_and_the_other_refused(
+    database: Database, tmp_path: Path
+) -> None:
+    await add_assistant(database)
+    files = [written(tmp_path, chat(talk(rounds)), f"{rounds}.json") for rounds in (50, 60)]
+    ended = await asyncio.gather(*(take(database, file) for file in files), return_exceptions=True)
+    done = [one for one in ended if isinstance(one, Imported)]
+    assert all("at this very moment" in str(one) for one in ended if not isinstance(one, Imported))
+    assert len(await texts(database)) == max(one.messages for one in done)
 
 
 async def test_one_chat_serves_two_assistants_as_two_sources(database: Database, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ class SourceChat:
 
 @dataclass(frozen=True, slots=True)
 class SourceMessage:
-    """One message with text. `sent_at` and `edited_at` in Unix seconds, the latter None where it never was; `reply_to` an
-    external id of the same chat, or None."""
+    """One message with text. `sent_at` and `edited_at` in Unix seconds, the latter None where it never was; `reply_to`
+    an external id of the same chat, or None."""
 
     external_id: str
     author_id: str
