@@ -11,7 +11,7 @@ from sqlalchemy import update
 from bots.call import Call
 from bots.consent import BUTTONS, SHOWN, card_key, closed_because
 from bots.events import Button, Card, Removed
-from config.errors import BadInput, Refused
+from config.errors import BadInput, NotFound, Refused
 from store.consents import Opening, decide, find_consent, opening_of
 from store.tables import Channel, Consent
 from tuning.forgetting import counted, forget
@@ -73,7 +73,10 @@ async def privacy(call: Call) -> None:
     async with call.database.session() as session:
         opening = await opening_of(session, channel.id)
         consent = await find_consent(session, incoming.person, incoming.chat)
-    policy = (await call.routed()).assistant.on_forget
+    try:
+        policy = (await call.routed()).assistant.on_forget
+    except NotFound:  # whoever asks is told, also where nobody answers
+        policy = "mark"
     mode = "private" if channel.private else channel.answers
     lines = (
         f"What is kept: {KEPT[mode]} Encrypted, on this installation alone.",
