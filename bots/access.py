@@ -163,6 +163,7 @@ class Access:
         """Who waits for an assistant that the author of `incoming` looks after; its role is the connector's, for the
         joined one is for one assistant."""
         async with self._database.session() as session:
+            await admissions.drop_expired(session)
             return [
                 self._waiting(request)
                 for request in await admissions.waiting(session)
@@ -172,6 +173,7 @@ class Access:
     async def all_waiting(self) -> list[Waiting]:
         """Everybody who waits, for whoever runs the installation."""
         async with self._database.session() as session:
+            await admissions.drop_expired(session)
             return [self._waiting(request) for request in await admissions.waiting(session)]
 
     async def decide(self, word: str, admit: bool, by: str, incoming: Incoming | None = None) -> Decided:

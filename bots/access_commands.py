@@ -1,4 +1,4 @@
-"""What operators ask for about who may: let somebody in, who may come at all, when to answer, and who looks after it."""
+"""What operators ask for on who may: let somebody in, who may come at all, when to answer, who looks after it."""
 
 from __future__ import annotations
 

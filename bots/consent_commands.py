@@ -32,6 +32,10 @@ KEPT = {
     "all": "In this group: everything that is written, because I answer every message here.",
     "listen": "In this group: everything that is written, because I was asked to read along.",
 }
+NOT_LET_IN = (
+    "Nothing that you write here is kept, or learnt from, until whoever looks after me lets you in; while you wait, I "
+    "keep your name and ID alone. Should you have written to me elsewhere, /forgetme deletes that."
+)
 POLICY = {
     "mark": "versions that learnt from it are marked as such, for whoever runs this assistant to see.",
     "withdraw": "versions that learnt from it are marked and taken out of service at once.",
@@ -70,6 +74,9 @@ async def opt_out(call: Call) -> None:
 async def privacy(call: Call) -> None:
     """What is kept, why, how long, what of it is learnt from, and how to be rid of it: as it holds in this channel."""
     incoming, channel = call.incoming, call.channel
+    if not channel.id:
+        call.say(NOT_LET_IN)
+        return
     async with call.database.session() as session:
         opening = await opening_of(session, channel.id)
         consent = await find_consent(session, incoming.person, incoming.chat)

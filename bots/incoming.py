@@ -29,9 +29,9 @@ class Incoming:
     recorded for the person or for one of their `server_roles` (`discord-role:ID`) is added by the conversation.
     `external_id` is unique in the channel: the same id is the same message, however often it is delivered; a pressed
     button is a message with an id of its own, the button's command as its text, and `pressed`. `reply_to` is an
-    external id, `reply_person` the key (`PLATFORM:ID`) of whoever wrote that. `parent` and `server` are keys of what the
-    channel lies in. `mentioned` also holds for a reply to the assistant, and for a command that names it. `title` is
-    what people call the channel, `language` the person's, as IETF writes it, `username` what they are mentioned by.
+    external id, `reply_person` the key (`PLATFORM:ID`) of whoever wrote that. `parent` and `server` are keys of what
+    the channel lies in. `mentioned` also holds for a reply to the assistant, and for a command that names it. `title`
+    is what people call the channel, `language` the person's, as IETF writes it, `username` what they are mentioned by.
     """
 
     account: str
@@ -68,8 +68,3 @@ class Incoming:
     def chat(self) -> str:
         """What consent is given for: the channel, of topics and threads the chat they lie in."""
         return self.parent or self.channel
-
-    @property
-    def for_us(self) -> bool:
-        """Whether it was said to the assistant: in private, by mention or reply, or as a command."""
-        return self.private or self.mentioned or self.text.lstrip().startswith("/")

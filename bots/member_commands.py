@@ -5,13 +5,25 @@ from __future__ import annotations
 from bots.call import Call
 from bots.events import Removed
 from config.errors import Refused
+from store import accounts
 from store.conversations import forget_before, last_exchange, undo
 
 
 async def start(call: Call) -> None:
-    """A first word."""
-    routed = await call.routed()
-    call.say(f"Hello, I am {routed.assistant.name}. Just write to me; /help shows what else I can do.")
+    """A first word: who it is, and how to address it here."""
+    name = (await call.routed()).assistant.name
+    if call.channel.private:
+        call.say(f"Hello, I am {name}. Just write to me; /help shows what else I can do.")
+        return
+    async with call.database.session() as session:
+        account = await accounts.named(session, call.channel.account)
+    me = f"@{account.username}" if account is not None else "me"
+    how = {
+        "mentions": f"Mention {me} or reply to me when I am meant; whatever else is said here I neither keep nor answer.",
+        "all": "I answer every message here, and keep what is said so that I can follow.",
+        "listen": f"Mention {me} or reply to me when I am meant; I read along, so that I know what it is about.",
+    }
+    call.say(f"Hello, I am {name}. {how[call.channel.answers]} /help shows what else I can do.")
 
 
 async def reset(call: Call) -> None:

@@ -216,10 +216,10 @@ class Channel(Base):
 
 
 class Message(Base):
-    """One message of a channel. `role`: user or assistant. `state`: said, command (begun and retried: one under
-    way), undone, overheard (not said to the assistant, but read along); of answers also open, resumed, cut
-    (stopped or broken off), failed: see store/conversations.py. `author_key` is the person, `PLATFORM:ID`. `delivered_at`: when all that an answer or a
-    command has to show had reached its platform.
+    """One message of a channel. `role`: user or assistant. `state`: said, command (begun and retried: one under way),
+    undone, overheard (not said to the assistant, but read along); of answers also open, resumed, cut (stopped or broken
+    off), failed: see store/conversations.py. `author_key` is the person, `PLATFORM:ID`. `delivered_at`: when all that
+    an answer or a command has to show had reached its platform.
 
     An answer names the message it answers, its version, tokens and seconds (to the first token, in all)."""
 
