@@ -19,7 +19,7 @@ async def start(call: Call) -> None:
         account = await accounts.named(session, call.channel.account)
     me = f"@{account.username}" if account is not None else "me"
     how = {
-        "mentions": f"Mention {me} or reply to me when I am meant; whatever else is said here I neither keep nor answer.",
+        "mentions": f"Mention {me} or reply to me when I am meant; what else is said here I neither keep nor answer.",
         "all": "I answer every message here, and keep what is said so that I can follow.",
         "listen": f"Mention {me} or reply to me when I am meant; I read along, so that I know what it is about.",
     }
