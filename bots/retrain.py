@@ -1,7 +1,7 @@
 """/retrain: shows the plan, starts the job, shows how far it is until its report. One job serves all who ask for it.
 
-A job outlives the process that was asked for it. `followers` gives, after a restart, the channels in which a job's card
-stands that has not come to its report there yet, and `resumed` goes on with it.
+A job outlives the process that was asked for it. What follows it is the command, so that a `/retrain` said once more,
+by its sender or after a restart, goes on where the card stands, or shows the report that nobody was told of.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from bots.call import Call
-from bots.events import Button, Card, Done, Event
-from bots.incoming import Incoming
+from bots.events import Button, Card
 from bots.report_card import report_card
-from bots.votes import number
 from config.errors import BadInput
 from config.names import VersionName
 from store.columns import now
 from store.database import Database
-from store.tables import Assistant, Channel, Delivery, Job
+from store.deliveries import find_delivery
+from store.tables import Assistant, Channel, Job
 from tuning import jobs
 from tuning.jobs import ACTIVE, GATE_SECONDS
 from tuning.teaching import taught_pairs
@@ -34,6 +33,7 @@ STEPS = {
     "measuring": "Measuring what it learnt",
     "done": "Done",
 }
+LEFT = "Left as it is. /versions shows what there is, and /promote puts one into service whenever you like."
 STALE = timedelta(days=2)
 """A job that ended longer ago is not told of any more; /versions shows what came of it."""
 LARGEST_LOSS = 12.0
@@ -42,43 +42,56 @@ LARGEST_LOSS = 12.0
 
 async def run(call: Call) -> None:
     """`/retrain` looks, `/retrain start` begins, `/retrain leave` does nothing and says so."""
-    assistant = (await call.routed()).assistant.name
-    if call.word == "leave":
-        call.say("Left as it is. /versions shows what there is, and /promote puts one into service whenever you like.")
-        return
-    if call.word not in ("", "start"):
+    assistant = (await call.routed()).assistant
+    if call.word not in ("", "start", "leave"):
         raise BadInput("Write /retrain to see what it would do, or /retrain start to begin.")
-    running = await jobs.active(call.database, assistant)
+    if call.word == "leave":
+        settle_plan(call, assistant, LEFT)
+        return
+    running = await jobs.active(call.database, assistant.name)
+    new = False
     if running is None and call.word == "start":
-        running, new = await jobs.enqueue(call.database, assistant, call.incoming.author)
-    else:
-        new = False
-    if running is None:
+        running, new = await jobs.enqueue(call.database, assistant.name, call.incoming.author)
+    job = running or await unseen(call.database, call.channel, assistant)
+    if job is None:
         await show_plan(call, assistant)
         return
-    if not new:
+    if new and call.incoming.pressed:
+        settle_plan(call, assistant, "Started; what follows shows how far it is.")
+    if running is not None and not new:
         by = "" if running.asked_by == call.incoming.author else f", since {running.asked_by} asked for it"
-        call.say(f"{assistant} is learning already{by}; here is how far it is.")
-    async for card in progress(call.database, assistant, running):
+        call.say(f"{assistant.name} is learning already{by}; here is how far it is.")
+    async for card in progress(call.database, assistant.name, job):
         call.show(card)
 
 
-async def show_plan(call: Call, assistant: str) -> None:
+async def show_plan(call: Call, assistant: Assistant) -> None:
     """What a retrain would do, with a button to begin."""
-    plan = await jobs.preview(call.database, call.settings, assistant)
+    name = assistant.name
+    plan = await jobs.preview(call.database, call.settings, name)
     if not plan.enough:
-        call.show(Card(f"plan-{assistant}", f"{assistant} has too little to learn from", (plan.sentence,)))
+        call.show(Card(f"plan-{name}", f"{name} has too little to learn from", (plan.sentence,)))
         return
-    taught = len(await taught_pairs(call.database, assistant))
+    taught = len(await taught_pairs(call.database, name))
     lines = [plan.sentence]
     if taught:
         lines.append(f"{taught:,} of these answer{' was' if taught == 1 else 's were'} taught by hand and count most.")
-    lines.append(
-        f"{plan.since or 'The untuned model'} goes on answering meanwhile; nothing changes until you have seen the "
-        "report and say so."
+    after = (
+        "the new version takes its place by itself if it measures well."
+        if assistant.auto_promote
+        else "nothing changes until you have seen the report and say so."
     )
+    lines.append(f"{plan.since or 'The untuned model'} goes on answering meanwhile; {after}")
     buttons = (Button("Start", "/retrain start", "main"), Button("Not now", "/retrain leave", "quiet"))
-    call.show(Card(f"plan-{assistant}", f"Let {assistant} learn from its chats?", tuple(lines), buttons=buttons))
+    call.show(Card(f"plan-{name}", f"Let {name} learn from its chats?", tuple(lines), buttons=buttons))
+
+
+def settle_plan(call: Call, assistant: Assistant, sentence: str) -> None:
+    """What was decided: on the plan's own card where its button was pressed, so that nothing is left to press."""
+    if call.incoming.pressed:
+        call.show(Card(f"plan-{assistant.name}", f"Let {assistant.name} learn from its chats?", (sentence,)))
+    else:
+        call.say(sentence)
 
 
 async def progress(database: Database, assistant: str, job: Job) -> AsyncIterator[Card]:
@@ -107,46 +120,18 @@ async def outcome(database: Database, assistant: str, job: Job) -> Card:
     return Card(key, "Learning did not work", (reason,), tone="warning", buttons=again)
 
 
-async def followers(database: Database, account: str) -> list[tuple[Channel, Job]]:
-    """Where a job's card stands in this account's channels and has not come to its report: the job is under way, or
-    ended while nobody could say so. A connector calls it once at its start and presents what `resumed` gives."""
-    shown = (
-        select(Delivery.channel_id, Delivery.key)
-        .join(Channel, Channel.id == Delivery.channel_id)
-        .where(Channel.account == account, Channel.present)
-    )
+async def unseen(database: Database, channel: Channel, assistant: Assistant) -> Job | None:
+    """The assistant's last job, where its card stands in this channel and it has ended without its report being shown
+    there: the process was killed meanwhile."""
     async with database.session() as session:
-        reported = set(
-            (await session.execute(shown.where(Delivery.key.like("card:report-%"), Delivery.external_id.is_not(None))))
-            .tuples()
-            .all()
+        last: Job | None = await session.scalar(
+            select(Job).where(Job.assistant_id == assistant.id).order_by(Job.id.desc()).limit(1)
         )
-        found: list[tuple[Channel, Job]] = []
-        for channel_id, key in (await session.execute(shown.where(Delivery.key.like("card:job-%")))).tuples():
-            job_id = number(key.removeprefix("card:job-"))
-            if job_id is None or (channel_id, f"card:report-{job_id}") in reported:
-                continue
-            job = await session.get(Job, job_id)
-            if job is not None and (job.ended_at is None or job.ended_at > now() - STALE):
-                found.append((await session.get_one(Channel, channel_id), job))
-    return found
-
-
-async def resumed(database: Database, channel: Channel, job: Job) -> tuple[Incoming, AsyncIterator[Event]]:
-    """A message that nobody wrote and that is not logged, and the events that go on from the job's card."""
-    incoming = Incoming(
-        channel.account, channel.key, "", "", "member", "/retrain", f"job-{job.id}",
-        parent=channel.parent_key, server=channel.server_key, private=channel.private, pressed=True,
-    )  # fmt: skip
-    return incoming, _go_on(database, job)
-
-
-async def _go_on(database: Database, job: Job) -> AsyncIterator[Event]:
-    async with database.session() as session:
-        assistant = (await session.get_one(Assistant, job.assistant_id)).name
-    async for card in progress(database, assistant, job):
-        yield card
-    yield Done()
+        if last is None or last.ended_at is None or last.ended_at < now() - STALE:
+            return None
+        shown = await find_delivery(session, channel.id, f"card:job-{last.id}")
+        told = await find_delivery(session, channel.id, f"card:report-{last.id}")
+    return last if shown is not None and (told is None or told.external_id is None) else None
 
 
 def progress_card(key: str, assistant: str, job: Job) -> Card:

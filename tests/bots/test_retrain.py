@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from fake_engine import words
+from small_platform import SmallPlatform
 from sqlalchemy import select, update
 from waiting import until
 
-from bots.events import Card, Notice
+from bots.conversation import Conversation
+from bots.events import Answer, Card, Notice
+from bots.presenter import Presenter
 from bots.report_card import better, report_card
-from bots.retrain import overall
+from bots.retrain import loss_in_words, overall, time_left
 from config.names import VersionName
-from store.tables import Assistant, Job, Version
+from store.columns import now
+from store.tables import Account, Assistant, Delivery, Job, RoleGiven, Version
 
 REPORT = {
     "held_out": {"base": 3.1, "in_service": None, "version": 2.14, "conversations": 20, "tokens": 900},
@@ -165,3 +170,98 @@ def test_the_bar_only_ever_moves_forward():
              ("done", None)]  # fmt: skip
     bars = [overall(step, fraction) for step, fraction in steps]
     assert bars == sorted(bars) and bars[0] == 0 and bars[-1] == 1
+
+
+def test_times_and_losses_are_words_with_the_figure_beside():
+    assert time_left("measuring", 40) == "Less than a minute left"
+    assert time_left("measuring", 61) == "About 1 minute left"
+    assert time_left("learning", 600) == "About 11 minutes left"  # the measuring comes after it
+    assert time_left("measuring", 7300) == "About 2 hours left"
+    assert loss_in_words(2.5) == "For each next word it wavers between about 12 (loss 2.50, and it should fall)"
+    assert "nearly always knows" in loss_in_words(0.2) and "no idea" in loss_in_words(40.0)
+
+
+async def test_a_rejected_version_is_offered_no_more_and_promoting_it_takes_that_back(operator, database):
+    await add_version(database, 1)
+    await add_version(database, 2)
+    rejected = cards(await operator("/reject 2"))[0]
+    assert "harbour@v2 is set aside" in rejected.title and rejected.buttons[0].command == "/promote 2"
+    listed = cards(await operator("/versions"))[0]
+    assert "rejected" in listed.lines[0] and listed.buttons[0].command == "/promote 1"
+    assert "harbour@v1 is in service" in cards(await operator("/promote"))[0].title
+    assert "harbour@v2 is in service" in cards(await operator("/promote 2"))[0].title
+    async with database.session() as session:
+        assert set(await session.scalars(select(Version.state))) == {"passed"}
+
+
+async def test_what_cannot_be_rejected_is_told_in_one_sentence(operator, database):
+    await add_version(database, 1)
+    await add_version(database, 2, "failed", REPORT | {"verdict": "fail", "reasons": ["It is worse."]})
+    await operator("/promote 1")
+    assert "is in service" in notices(await operator("/reject 1"))[0]
+    assert "out of service anyway" in notices(await operator("/reject 2"))[0]
+    assert "Say which one" in notices(await operator("/reject"))[0]
+    assert "/reject 3" in notices(await operator("/reject it"))[0]
+
+
+async def test_status_says_what_waits_and_what_people_think(operator, ask, database):
+    await add_version(database, 1)
+    answer = next(event for event in await ask("Hello") if isinstance(event, Answer))
+    await ask(answer.buttons[0].command, pressed=True)
+    card = cards(await operator("/status"))[0]
+    assert "Votes on its answers: 1 good, 0 bad." in card.lines
+    assert "harbour@v1 passed its measurements and is ready to serve." in card.lines
+    assert [button.command for button in card.buttons] == ["/promote 1"]
+
+
+async def test_the_pressed_plan_is_settled_where_it_stands(ask, conversation, incoming, database):
+    left = cards(await ask("/retrain leave", role="operator", pressed=True))[0]
+    assert left.key == "plan-harbour" and not left.buttons
+    shown = []
+
+    async def follow():
+        async for event in conversation.handle(incoming("/retrain start", role="operator", pressed=True)):
+            shown.append(event)
+
+    task = asyncio.create_task(follow())
+    await until(lambda: len(cards(shown)) > 1)
+    await set_job(database, state="failed", step="done", error="It was too dark; bring a lamp.")
+    await task
+    assert cards(shown)[0].key == "plan-harbour" and not cards(shown)[0].buttons
+
+
+async def test_after_a_kill_the_card_goes_on_and_comes_to_its_report(
+    conversation, incoming, database, settings, fake_engine
+):
+    account = "small"
+    async with database.session() as session:
+        session.add(Account(name=account, platform="telegram", external_id="1", username="bot", token="t"))
+    platform = SmallPlatform(limit=4000)
+    asked = incoming("/retrain start", role="operator", account=account, channel="small:1", platform="telegram",
+                     external_id="5")  # fmt: skip
+    presenting = asyncio.create_task(Presenter(database).present(conversation.handle(asked), asked, platform))
+
+    async def card_is_noted():
+        async with database.session() as session:
+            return await session.scalar(select(Delivery).where(Delivery.external_id.is_not(None)))
+
+    await until(card_is_noted)
+    presenting.cancel()
+    await asyncio.gather(presenting, return_exceptions=True)
+    await conversation.close()
+
+    await add_version(database)
+    await set_job(database, state="done", step="done", version=1, ended_at=now())
+    async with database.session() as session:
+        session.add(RoleGiven(subject="telegram:1", assistant_id=None, role="operator", given_by="owner"))
+    anew = Conversation(database, settings, fake_engine, words)
+    presenter = Presenter(database)
+    for left in await presenter.left_undelivered(account):
+        await presenter.redeliver(left, platform)
+    for message in await anew.unanswered(account):
+        await presenter.present(anew.answer_left(message), message, platform)
+    assert [text.splitlines()[0] for text in platform.texts] == [
+        "**harbour: learnt and measured**", "**harbour@v1 has learnt, and measures well**"
+    ]  # fmt: skip
+    assert not await anew.unanswered(account)
+    await anew.close()
