@@ -32,7 +32,6 @@ HOLD = 0.4
 """Seconds for which the first pieces are gathered: what a phone announces is then more than half a word, and a short
 answer is one message that is never edited."""
 CUT_WORDLESS = "Stopped."
-INTERRUPTED = "I was restarted while I was busy with {command}; please send it again."
 
 log = structlog.get_logger()
 
@@ -83,21 +82,13 @@ class Presenter:
             return await left_undelivered(session, account)
 
     async def redeliver(self, left: Undelivered, outlet: Outlet) -> None:
-        """Show it once: what was sent is edited, what may have been sent is looked for first. A command is not
-        carried out again; its sender is told."""
-        asked = left.message if left.command else left.question
-        asked_as = asked.external_id if asked is not None else None
+        """Show it once: what was sent is edited, what may have been sent is looked for first."""
+        asked_as = left.question.external_id if left.question is not None else None
         spot = Spot(left.channel.key, left.channel.id, None if left.channel.private else asked_as, asked_as)
         try:
-            if left.command:
-                sentence = INTERRUPTED.format(command=left.message.text.split()[0])
-                shown = Shown(self._database, outlet, spot, f"notice:{left.message.id}:restarted")
-                await shown.take_up()
-                await shown.show(_plain(outlet, sentence))
-            else:
-                shown = Shown(self._database, outlet, spot, f"answer:{left.message.id}", left.message.id)
-                await shown.take_up()
-                await shown.show(*_settled(outlet, left.message))
+            shown = Shown(self._database, outlet, spot, f"answer:{left.message.id}", left.message.id)
+            await shown.take_up()
+            await shown.show(*_settled(outlet, left.message))
         except ChannelGone:
             log.info("channel_gone", channel=left.channel.key)
             return

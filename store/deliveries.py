@@ -27,15 +27,11 @@ SETTLED = ("said", "cut", "failed")
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Something that a killed process had to show and did not, or not for certain: an `answer`, or a command."""
+    """An answer, `message`, that a killed process had to show and did not, or not for certain."""
 
     channel: Channel
     message: Message
     question: Message | None
-
-    @property
-    def command(self) -> bool:
-        return self.message.role == "user"
 
 
 def nonce_of(*parts: str) -> str:
@@ -145,7 +141,8 @@ async def shown_as(session: AsyncSession, channel_key: str, external_id: str) ->
 
 
 async def left_undelivered(session: AsyncSession, account: str) -> list[Undelivered]:
-    """What is settled in this account's channels and has not been shown for certain, oldest first.
+    """Answers that are settled in this account's channels and have not been shown for certain, oldest first. Commands
+    are the conversation's: it says them again, or why not (store/conversations.py, `left_commands`).
 
     Call it once, before anything is shown: what is being shown now would be among it.
     """
@@ -160,8 +157,8 @@ async def left_undelivered(session: AsyncSession, account: str) -> list[Undelive
             Message.delivered_at.is_(None),
             Message.created_at > now() - LOOK_BACK,
             Message.id > Channel.memory_after,
-            ((Message.role == "assistant") & Message.state.in_(SETTLED))
-            | ((Message.role == "user") & (Message.state == "command")),
+            Message.role == "assistant",
+            Message.state.in_(SETTLED),
         )
         .order_by(Message.id)
     )
