@@ -71,6 +71,7 @@ class Conversation:
         self._consent = Consent(database)
         self._lines: dict[str, Line] = {}
         self._work: set[asyncio.Task[None]] = set()
+        self._left: dict[str, dict[tuple[str, str], Incoming]] = {}
         self._begun: set[int] = set()
 
     async def handle(self, incoming: Incoming) -> AsyncIterator[Event]:
@@ -129,24 +130,28 @@ class Conversation:
             await self._tokenizer_source()
 
     async def unanswered(self, account: str) -> list[Incoming]:
-        """Questions and commands to `account` that a killed process left behind, oldest first. Call once at the start,
-        before `handle` and before what was left undelivered is looked for; give each to `answer_left`. A question left
-        twice is given up, and its channel's transcript says so.
+        """Questions and commands to `account` that a killed process left behind, oldest first. Call it before `handle`
+        and give each to `answer_left`. A question left twice is given up, and its channel's transcript says so. Asked
+        again, it gives those that were not taken up yet: all others are in the hands of this process.
 
         Server roles are not known any more: who is an operator by one of them is so again once the connector has put
         `server_roles` in.
         """
-        async with self.database.session() as session:
-            known = await accounts.named(session, account)
-            left = await left_unanswered(session, account)
-            commands = await left_commands(session, account) if known is not None else []
-        platform = known.platform if known is not None else "web"
-        self._begun = {message.id for _, message, begun in commands if begun}
-        left += [(channel, message) for channel, message, _ in commands]
-        return [_as_it_came(channel, message, platform) for channel, message in sorted(left, key=lambda one: one[1].id)]
+        if account not in self._left:
+            async with self.database.session() as session:
+                known = await accounts.named(session, account)
+                left = await left_unanswered(session, account)
+                commands = await left_commands(session, account) if known is not None else []
+            platform = known.platform if known is not None else "web"
+            self._begun |= {message.id for _, message, begun in commands if begun}
+            left += [(channel, message) for channel, message, _ in commands]
+            found = [_as_it_came(*one, platform) for one in sorted(left, key=lambda one: one[1].id)]
+            self._left[account] = {(one.channel, one.external_id): one for one in found}
+        return list(self._left[account].values())
 
     async def answer_left(self, incoming: Incoming) -> AsyncIterator[Event]:
         """Like `handle`, for a message of `unanswered`: it is logged already."""
+        self._left.get(incoming.account, {}).pop((incoming.channel, incoming.external_id), None)
         async for event in self._follow(lambda show: self._take(incoming, show, left=True)):
             yield event
 

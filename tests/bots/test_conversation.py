@@ -203,18 +203,22 @@ async def test_what_a_killed_process_left_is_answered_after_a_restart_and_only_t
     events = [event async for event in again.answer_left(left[0])]
     assert answers(events)[0].text == "Late, but here."
     assert await again.unanswered("web") == []
+    assert await Conversation(database, settings, FakeEngine(), words).unanswered("web") == []
     assert [row.state for row in await rows(database)] == ["said", "said", "said", "said"]
 
 
-async def test_a_message_that_was_left_twice_is_given_up_with_a_sentence(conversation, database, fake_engine, incoming):
+async def test_a_message_that_was_left_twice_is_given_up_with_a_sentence(
+    conversation, database, settings, fake_engine, incoming
+):
     fake_engine.script = [[asyncio.Event()]]
     shown: list[object] = []
     task = asyncio.create_task(collect(conversation, incoming("Left"), shown))
     await until(lambda: len(fake_engine.requests) == 1)
     await conversation.close()
     await task
-    assert len(await conversation.unanswered("web")) == 1  # the process that asked this dies as well
-    assert await conversation.unanswered("web") == []
+    second, third = (Conversation(database, settings, fake_engine, words) for _ in range(2))
+    assert len(await second.unanswered("web")) == 1  # and this process dies as well
+    assert await third.unanswered("web") == []
     answer = (await rows(database))[-1]
     assert answer.state == "failed" and "ask again" in answer.text
 
