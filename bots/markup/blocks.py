@@ -44,6 +44,15 @@ def reader() -> MarkdownIt:
     return parser.enable(["table", "strikethrough"]).disable("reference")
 
 
+def block_tokens(text: str) -> list[Token]:
+    """The text's blocks, nothing within its lines read yet."""
+    return _BLOCKS.parse(text)
+
+
+_BLOCKS = reader()
+_BLOCKS.core.ruler.enableOnly(["normalize", "block"])
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What has to stand around each piece of a block that is cut: fence lines, or a table's head. The first `head`
@@ -83,9 +92,7 @@ class _Source:
         self._last = len(self._starts) - 1
 
     def top(self) -> list[Range]:
-        parser = reader()
-        parser.core.ruler.enableOnly(["normalize", "block"])
-        tokens = parser.parse(self._text)
+        tokens = block_tokens(self._text)
         return self._with_headings(self._children(tokens, 0, 0, self._last), tokens)
 
     def _offset(self, line: int) -> int:

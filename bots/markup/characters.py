@@ -11,6 +11,8 @@ import re
 import unicodedata
 
 _UNSENDABLE = re.compile(r"[\u202a-\u202e\u2066-\u2069]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r\n?|[\ud800-\udfff]")
+NAME = re.compile(r"(?<![\w\\])__[a-z0-9]+(?:_[a-z0-9]+)*__(?!\w)")
+"""A name such as Python's `__init__`, which is meant as it stands: assistants write bold with asterisks."""
 ZERO_WIDTH_SPACE = "\u200b"
 
 

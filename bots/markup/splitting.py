@@ -55,6 +55,19 @@ def split(text: str, limit: int, measure: Callable[[str], int] = len) -> list[Pi
     return packing.finish()
 
 
+def fitting(text: str, limit: int, measure: Callable[[str], int], fits: Callable[[str], bool]) -> list[Piece]:
+    """Like `split`, in smaller pieces where `fits` says of a piece's text that it is too much once it is rendered. One
+    that is too much however small stays as it is."""
+    return [small for piece in split(text, limit, measure) for small in _smaller(piece, limit, measure, fits)]
+
+
+def _smaller(piece: Piece, limit: int, measure: Callable[[str], int], fits: Callable[[str], bool]) -> Sequence[Piece]:
+    half = limit // 2
+    if not piece.text or piece.before or piece.after or half < SMALLEST_LIMIT or fits(piece.text):
+        return (piece,)
+    return [small for one in split(piece.source, half, measure) for small in _smaller(one, half, measure, fits)]
+
+
 class _Packing:
     """Fills one piece after another with ranges, in their order."""
 

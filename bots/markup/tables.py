@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markdown_it.tree import SyntaxTreeNode
+
 from bots.markup.characters import columns
+
+
+def rows_of(table: SyntaxTreeNode) -> list[list[str]]:
+    """A table's cells as text, its head first. The addresses of links are written out: fixed-width text has none."""
+    return [[_said(cell) for cell in row.children] for part in table.children for row in part.children]
+
+
+def _said(node: SyntaxTreeNode) -> str:
+    if node.type in ("text", "code_inline"):
+        return node.content
+    said = "".join(_said(child) for child in node.children)
+    address = str(node.attrs.get("href" if node.type == "link" else "src", ""))
+    if not address or address == said:
+        return said
+    return f"{said} ({address})" if said.strip() else address
 
 
 def table_text(rows: Sequence[Sequence[str]], *, padded: bool = True) -> str:

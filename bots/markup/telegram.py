@@ -16,10 +16,9 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.tree import SyntaxTreeNode
 
 from bots.markup.blocks import reader
-from bots.markup.characters import sendable, shows, utf16_len
-from bots.markup.splitting import SMALLEST_LIMIT, Piece
-from bots.markup.splitting import split as split_source
-from bots.markup.tables import table_text
+from bots.markup.characters import NAME, sendable, shows, utf16_len
+from bots.markup.splitting import Piece, fitting
+from bots.markup.tables import rows_of, table_text
 from bots.outlet import Part
 
 LIMIT = 4096
@@ -61,15 +60,7 @@ def split(markdown: str) -> list[Part]:
 
 def pieces(markdown: str) -> list[Piece]:
     """The same with their sources: `joined(pieces(markdown)) == markdown`."""
-    return [small for piece in split_source(markdown, LIMIT, utf16_len) for small in _smaller(piece, LIMIT)]
-
-
-def _smaller(piece: Piece, limit: int) -> Iterable[Piece]:
-    """A piece whose rendering is too much for a message, in pieces that are not."""
-    half = limit // 2
-    if not piece.text or piece.before or piece.after or half < SMALLEST_LIMIT or _fits(piece.text):
-        return [piece]
-    return [small for one in split_source(piece.source, half, utf16_len) for small in _smaller(one, half)]
+    return fitting(markdown, LIMIT, utf16_len, _fits)
 
 
 def _fits(text: str) -> bool:
@@ -126,9 +117,21 @@ def _spoiler(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _name(state: StateInline, silent: bool) -> bool:
+    """A name that begins and ends with two underscores."""
+    found = NAME.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.append_pending(found[0])
+    state.pos = found.end()
+    return True
+
+
 _PARSER = reader()
 _PARSER.inline.add_terminator_char("|")
 _PARSER.inline.ruler.before("emphasis", "spoiler", _spoiler)
+_PARSER.inline.ruler.before("emphasis", "name", _name)
 
 
 @dataclass(slots=True)
@@ -215,47 +218,36 @@ class _Writer:
             self._block(child, depth + 1)
 
     def _table(self, node: SyntaxTreeNode) -> None:
-        rows = [
-            ["".join(run for run, _ in self._cell(cell)) for cell in row.children]
-            for part in node.children
-            for row in part.children
-        ]
-        self.write(table_text(rows, padded=self.padded), Style("pre"))
+        self.write(table_text(rows_of(node), padded=self.padded), Style("pre"))
 
-    def _cell(self, cell: SyntaxTreeNode) -> list[tuple[str, tuple[Style, ...]]]:
-        """A cell's text; preformatted text holds no links, so their addresses are written out."""
-        writer = _Writer(self.lines, self.padded)
-        writer._inline(cell.children, linking=False)
-        return writer.runs
-
-    def _inline(self, nodes: Iterable[SyntaxTreeNode], *, linking: bool = True, skip: int = 0) -> None:
+    def _inline(self, nodes: Iterable[SyntaxTreeNode], *, skip: int = 0) -> None:
         for node in nodes:
             match node.type:
                 case "inline":
-                    self._inline(node.children, linking=linking, skip=skip)
+                    self._inline(node.children, skip=skip)
                 case "softbreak" | "hardbreak":
-                    self.write("\n" if linking else " ")
+                    self.write("\n")
                 case "code_inline":
                     self.write(node.content, Style("code"))
                 case "strong" | "em" | "s" | "spoiler":
                     style = Style(_STYLES[node.type])
-                    self._within([style], lambda node=node: self._inline(node.children, linking=linking))  # type: ignore[misc]
+                    self._within([style], lambda node=node: self._inline(node.children))  # type: ignore[misc]
                 case "link":
-                    self._link(str(node.attrs["href"]), node.children, linking)
+                    self._link(str(node.attrs["href"]), node.children)
                 case "image":
-                    self._link(str(node.attrs["src"]), node.children, linking)
+                    self._link(str(node.attrs["src"]), node.children)
                 case _:
                     self.write(node.content[skip:])
             skip = 0
 
-    def _link(self, address: str, inner: list[SyntaxTreeNode], linking: bool) -> None:
+    def _link(self, address: str, inner: list[SyntaxTreeNode]) -> None:
         before = len(self.runs)
-        if linking and _LINKABLE.match(address):
+        if _LINKABLE.match(address):
             self._within([Style("text_link", address)], lambda: self._inline(inner))
             if not any(shows(text) for text, _ in self.runs[before:]):
                 self.write(address)
             return
-        self._inline(inner, linking=False)
+        self._inline(inner)
         said = "".join(text for text, _ in self.runs[before:])
         if address and address != said:
             self.write(f" ({address})" if said.strip() else address)
