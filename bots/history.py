@@ -1,7 +1,8 @@
 """What the model is given of a conversation: as much as fits its context window, by tokens.
 
-The oldest whole exchanges go first, the system prompt never. When not even the newest message fits, its middle is
-left out and the caller is told, so that the person can be told. Knows neither database nor engine.
+The oldest whole exchanges go first, then what others said just before the question, the system prompt never. When
+not even the newest message fits, its middle is left out and the caller is told, so that the person can be told. Knows
+neither database nor engine.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def exchanges(turns: Iterable[Turn]) -> list[list[Message]]:
     return found
 
 
-def fit(count: Callable[[Sequence[Message]], int], system_prompt: str, turns: Iterable[Turn], room: int) -> Fitted:
+def fit(count: Callable[[Sequence[Message]], int], system_prompt: str, turns: Sequence[Turn], room: int) -> Fitted:
     """As many of the newest exchanges as fit into `room` tokens, `count` being the tokenizer's.
 
     The last turn is the one to be answered. Raises BadInput where there is none, or where the system prompt alone
@@ -78,7 +79,39 @@ def fit(count: Callable[[Sequence[Message]], int], system_prompt: str, turns: It
     tokens = count(prompt(low))
     if tokens <= room:
         return Fitted(prompt(low), tokens, low, False)
-    return _shorten(count, system_prompt, spoken[newest][-1]["content"], room, newest)
+    return _newest(count, system_prompt, _last_run(turns), room, newest)
+
+
+def _last_run(turns: Sequence[Turn]) -> list[str]:
+    """What was said since the last answer, the question last; more than that only where others were overheard."""
+    run: list[str] = []
+    for turn in reversed(turns):
+        if turn.assistant and turn.text:
+            break
+        if turn.text:
+            run.append(turn.text if turn.speaker is None else spoken_by(turn.speaker, turn.text))
+    return run[::-1]
+
+
+def _newest(
+    count: Callable[[Sequence[Message]], int], system_prompt: str, run: list[str], room: int, forgotten: int
+) -> Fitted:
+    """The question, with as much of what was said just before it as fits."""
+
+    def prompt(start: int) -> list[Message]:
+        return with_system(system_prompt, [{"role": "user", "content": "\n".join(run[start:])}])
+
+    low, high = 0, len(run) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if count(prompt(middle)) <= room:
+            high = middle
+        else:
+            low = middle + 1
+    tokens = count(prompt(low))
+    if tokens <= room:
+        return Fitted(prompt(low), tokens, forgotten, False)
+    return _shorten(count, system_prompt, run[-1], room, forgotten)
 
 
 def _shorten(

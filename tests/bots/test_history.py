@@ -75,3 +75,10 @@ def test_nothing_to_answer_is_an_error():
         fit(count, "be kind", said("a", "b"), 50)
     with pytest.raises(BadInput):
         fit(count, "be kind", [], 50)
+
+
+def test_what_was_overheard_gives_way_to_the_question_which_stays_whole():
+    turns = [Turn(True, "old"), *(Turn(False, f"said {at}", "Ben") for at in range(50)), Turn(False, "And you?", "Ada")]
+    fitted = fit(count, "be kind", turns, 12)
+    assert not fitted.shortened and fitted.tokens <= 12
+    assert contents(fitted)[-1].splitlines() == ["Ben: said 48", "Ben: said 49", "Ada: And you?"]
