@@ -29,9 +29,10 @@ from bots.telegram.client import TelegramClient
 from bots.telegram.limits import RATES, Rates
 from bots.telegram.menus import Menus
 from bots.telegram.outlet import Chats, TelegramOutlet
-from bots.telegram.places import Place, place_of
+from bots.telegram.places import Place, message_number, place_of
 from bots.telegram.polling import Polling
 from bots.telegram.secrecy import without_tokens
+from bots.telegram.spoken import Reader
 from bots.telegram.updates import (
     OUTDATED,
     Edited,
@@ -40,7 +41,6 @@ from bots.telegram.updates import (
     Meant,
     Migrated,
     Pressed,
-    Reader,
     Spoken,
     channel_of,
     joined_albums,
@@ -166,7 +166,7 @@ class TelegramConnector:
     async def _deal_with(self, meant: Meant) -> None:
         match meant:
             case Spoken():
-                message_id = meant.place.message_id(meant.incoming.external_id)
+                message_id = message_number(meant.incoming.external_id)
                 if message_id is not None:
                     self._chats.saw(meant.place, message_id)
                 events = self._conversation.handle(meant.incoming)

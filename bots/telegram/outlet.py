@@ -19,10 +19,11 @@ from telegram.constants import ChatAction, KeyboardButtonStyle
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
 from bots.events import Button
+from bots.markup.telegram import split
 from bots.outlet import ChannelGone, FormattingRefused, MessageGone, Part
 from bots.telegram.client import TelegramClient, passes, surely_not_sent, waits
-from bots.telegram.formatting import parts, shown
-from bots.telegram.places import Place, older_than
+from bots.telegram.formatting import shown
+from bots.telegram.places import Place, message_number, older_than
 from store.database import Database
 from store.deliveries import named_in_chat
 
@@ -83,7 +84,7 @@ class TelegramOutlet:
 
     def split(self, markdown: str) -> list[Part]:
         """Within 4096 UTF-16 units once it is rendered."""
-        return parts(markdown)
+        return split(markdown)
 
     async def send(self, part: Part, *, nonce: str, reply_to: str | None = None, buttons: Sequence[Button] = ()) -> str:
         """One message, sent once: after an answer that got lost it is looked for first."""
@@ -91,13 +92,13 @@ class TelegramOutlet:
             message_id = await self._send(part, reply_to, buttons)
         self._chats.saw(self._place, message_id)
         self._chats.sent.append((self._place.chat, message_id))
-        return self._place.external_id(message_id)
+        return str(message_id)
 
     async def _send(self, part: Part, reply_to: str | None, buttons: Sequence[Button]) -> int:
         text, entities = shown(part)
         before = self._chats.newest.get(self._place.counter, 0) or older_than(reply_to) or 0
         for wait in waits():
-            replied = self._place.message_id(reply_to)
+            replied = message_number(reply_to)
             reply = None if replied is None else ReplyParameters(replied, allow_sending_without_reply=True)
             try:
                 sent = await self._client.bot.send_message(
@@ -118,11 +119,11 @@ class TelegramOutlet:
 
     async def edit(self, external_id: str, part: Part, *, buttons: Sequence[Button] = ()) -> None:
         """Raises FormattingRefused, MessageGone, ChannelGone."""
+        message_id = message_number(external_id)
+        if message_id is None:
+            raise MessageGone
         text, entities = shown(part)
         for wait in waits():
-            message_id = self._place.message_id(external_id)
-            if message_id is None:
-                raise MessageGone
             try:
                 await self._client.bot.edit_message_text(
                     text, self._place.chat, message_id, entities=entities, reply_markup=keyboard(buttons),
@@ -132,13 +133,14 @@ class TelegramOutlet:
             except TelegramError as error:
                 if SAME in str(error).lower():
                     break
-                if await self._may_pass(error, entities):
-                    await asyncio.sleep(wait)
+                if not await self._may_pass(error, entities):
+                    raise MessageGone from None
+                await asyncio.sleep(wait)
         self.pace = self._client.limits.pace(self._place.group)
 
     async def delete(self, external_id: str) -> None:
         """Already gone, or too old to be deleted, is no error."""
-        message_id = self._place.message_id(external_id)
+        message_id = message_number(external_id)
         if message_id is None:
             return
         try:
@@ -195,7 +197,7 @@ class TelegramOutlet:
             await self._client.bot.edit_message_reply_markup(self._place.chat, message_id, reply_markup=None)
 
         found = await self._among(start, try_one)
-        return None if found is None else self._place.external_id(found)
+        return None if found is None else str(found)
 
     async def _look_for(self, before: int, part: Part, buttons: Sequence[Button]) -> int | None:
         """A message that this process may have sent since id `before`: one that lets itself be edited to it."""
@@ -212,7 +214,7 @@ class TelegramOutlet:
     async def _among(self, start: int, try_one: Tried) -> int | None:
         """The first of the next messages that is ours, and is not known to be another."""
         numbers = range(start + 1, start + 1 + LOOKED_AT)
-        names = {self._place.external_id(number): number for number in numbers}
+        names = {str(number): number for number in numbers}
         key = Place(self._place.chat).key(self._account)
         async with self._database.session() as session:
             known = {names[name] for name in await named_in_chat(session, key, list(names))}

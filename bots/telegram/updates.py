@@ -6,37 +6,30 @@ through, and that a command meant for another bot is left to it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from telegram import CallbackQuery, ChatMemberUpdated, Message, MessageEntity, Update, User
-from telegram.constants import ChatMemberStatus, ChatType, MessageEntityType
+from telegram import CallbackQuery, ChatMemberUpdated, Message, Update
+from telegram.constants import ChatMemberStatus, ChatType
 
 from bots.commands import COMMANDS
 from bots.incoming import Incoming
-from bots.telegram.attachments import attachments_of, wordless
+from bots.telegram.attachments import attachments_of
 from bots.telegram.places import Place, press_id
+from bots.telegram.spoken import (
+    COMMAND,
+    Reader,
+    calls_us,
+    command_of,
+    place_of_message,
+    replied_to,
+    speaker_of,
+    title_of,
+    words_of,
+)
 
-SERVICE = (777000,)
-"""Telegram's own account, in whose name channel posts reach their discussion groups."""
 OUTDATED = "That button is from before; please look at the message once more and press again."
-FORWARDED = "Forwarded from {who}:\n{text}"
-_COMMAND = re.compile(r"/(\w+)(?:@(\w+))?")
 _KNOWN = frozenset(command.name for command in COMMANDS)
-
-Fetch = Callable[[str, int], Awaitable[bytes]]
-"""A file's content, by its id and its size in bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """The bot whose updates are read, as it is named in them, and the account it is to us."""
-
-    account: str
-    id: int
-    username: str
-    fetch: Fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,51 +141,45 @@ def _message(message: Message, reader: Reader) -> Meant | None:
     place = place_of_message(message)
     if message.migrate_to_chat_id is not None:
         return Migrated(place.key(reader.account), Place(message.migrate_to_chat_id).key(reader.account))
-    speaker = _speaker(message)
-    if speaker is None or (message.via_bot is not None and message.via_bot.id != reader.id):
-        return None
+    speaker = speaker_of(message, reader)
     attachments = attachments_of(message, reader.fetch)
-    text = _text(message, reader)
-    if not text and not attachments:
+    text = words_of(message, reader)
+    command = command_of(message, reader)
+    if speaker is None or command == "theirs" or not (text or attachments):
         return None
-    private = message.chat.type == ChatType.PRIVATE
-    command = _command(message, reader)
-    if command == "theirs":
-        return None
-    who, name, user = speaker
-    replied = _replied(message)
-    replied_to = None if replied is None else replied.from_user
-    parent = Place(place.chat).key(reader.account) if place.topic is not None else None
+    replied = replied_to(message)
+    to = None if replied is None else replied.from_user
     incoming = Incoming(
         account=reader.account,
         channel=place.key(reader.account),
-        author_id=who,
-        author=name,
+        author_id=speaker.id,
+        author=speaker.name,
         role="member",
         text=text,
-        external_id=place.external_id(message.message_id),
-        reply_to=None if replied is None else place.external_id(replied.message_id),
-        parent=parent,
-        private=private,
-        mentioned=command == "ours"
-        or (replied_to is not None and replied_to.id == reader.id)
-        or any(_names_us(entity, words, reader) for entity, words in _entities(message)),
+        external_id=str(message.message_id),
+        reply_to=None if replied is None else str(replied.message_id),
+        parent=_parent(place, reader),
+        private=message.chat.type == ChatType.PRIVATE,
+        mentioned=command == "ours" or calls_us(message, reader),
         platform="telegram",
         attachments=attachments,
-        title=_title(message),
-        language=None if user is None else user.language_code,
-        username=None if user is None else user.username,
-        reply_person=None if replied_to is None or replied_to.is_bot else f"telegram:{replied_to.id}",
+        title=title_of(message),
+        language=speaker.language,
+        username=speaker.username,
+        reply_person=None if to is None or to.is_bot else f"telegram:{to.id}",
     )
     return Spoken(incoming, place, message.media_group_id)
 
 
+def _parent(place: Place, reader: Reader) -> str | None:
+    return None if place.topic is None else Place(place.chat).key(reader.account)
+
+
 def _edited(message: Message, reader: Reader) -> Edited | None:
-    text = _text(message, reader)
-    if not text or _speaker(message) is None:
+    text = words_of(message, reader)
+    if not text or speaker_of(message, reader) is None:
         return None
-    place = place_of_message(message)
-    return Edited(place.key(reader.account), place.external_id(message.message_id), text)
+    return Edited(place_of_message(message).key(reader.account), str(message.message_id), text)
 
 
 def _press(query: CallbackQuery, reader: Reader) -> Pressed | None:
@@ -209,13 +196,13 @@ def _press(query: CallbackQuery, reader: Reader) -> Pressed | None:
         author=query.from_user.full_name,
         role="member",
         text=query.data,
-        external_id=press_id(place, message.message_id, query.id),
-        parent=Place(place.chat).key(reader.account) if place.topic is not None else None,
+        external_id=press_id(message.message_id, query.id),
+        parent=_parent(place, reader),
         private=message.chat.type == ChatType.PRIVATE,
         mentioned=True,
         platform="telegram",
         pressed=True,
-        title=_title(message) if isinstance(message, Message) else message.chat.title,
+        title=title_of(message) if isinstance(message, Message) else message.chat.title,
         language=query.from_user.language_code,
         username=query.from_user.username,
     )
@@ -224,13 +211,14 @@ def _press(query: CallbackQuery, reader: Reader) -> Pressed | None:
 
 def _offered(query: CallbackQuery) -> bool:
     """Whether the pressed button stands under its message now, as far as the server tells."""
-    name = _COMMAND.match(query.data or "")
+    name = COMMAND.match(query.data or "")
     if name is None or name[1] not in _KNOWN:
         return False
-    markup = query.message.reply_markup if isinstance(query.message, Message) else None
-    if markup is None:  # an old message is not told in whole
-        return not isinstance(query.message, Message)
-    return any(button.callback_data == query.data for row in markup.inline_keyboard for button in row)
+    message = query.message
+    if not isinstance(message, Message) or not message.is_accessible:  # too old to be told in whole
+        return True
+    rows = () if message.reply_markup is None else message.reply_markup.inline_keyboard
+    return any(button.callback_data == query.data for row in rows for button in row)
 
 
 def _membership(changed: ChatMemberUpdated, update_id: int, reader: Reader) -> Meant | None:
@@ -264,80 +252,3 @@ def _membership(changed: ChatMemberUpdated, update_id: int, reader: Reader) -> M
 
 def _there(status: str) -> bool:
     return status not in (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
-
-
-def place_of_message(message: Message) -> Place:
-    """The chat, or the topic: only where the message says that it is of one, for replies have thread ids too."""
-    topic = message.message_thread_id if message.is_topic_message else None
-    return Place(message.chat.id, topic)
-
-
-def _speaker(message: Message) -> tuple[str, str, User | None] | None:
-    """Id, name and account of who wrote; None for bots and services. Whoever writes in a group's or a channel's name
-    has its name and no id: they are nobody in particular, who could consent to nothing."""
-    user = message.from_user
-    if message.is_automatic_forward or user is None or user.id in SERVICE:
-        return None
-    if message.sender_chat is not None:
-        return "", message.sender_chat.title or message.author_signature or "An admin", None
-    if user.is_bot:
-        return None
-    return str(user.id), user.full_name, user
-
-
-def _title(message: Message) -> str | None:
-    """The group's name, and the topic's where it is told along."""
-    title = message.chat.title
-    begun = message.reply_to_message
-    if message.is_topic_message and begun is not None and begun.forum_topic_created is not None:
-        return f"{title} / {begun.forum_topic_created.name}"
-    return title
-
-
-def _replied(message: Message) -> Message | None:
-    """What this is a reply to; in a topic, every message seems to reply to the topic's beginning."""
-    replied = message.reply_to_message
-    return None if replied is None or replied.forum_topic_created is not None else replied
-
-
-def _entities(message: Message) -> list[tuple[MessageEntity, str]]:
-    found = message.parse_entities() if message.text is not None else message.parse_caption_entities()
-    return list(found.items())
-
-
-def _names_us(entity: MessageEntity, words: str, reader: Reader) -> bool:
-    if entity.type == MessageEntityType.MENTION:
-        return words.lower() == f"@{reader.username}".lower()
-    return entity.type == MessageEntityType.TEXT_MENTION and entity.user is not None and entity.user.id == reader.id
-
-
-def _command(message: Message, reader: Reader) -> str:
-    """'ours' or 'theirs' where the command names a bot, else 'nobody's'. What was forwarded is no command of whoever
-    forwards it."""
-    text = message.text or message.caption or ""
-    first = next(((e, words) for e, words in _entities(message) if e.offset == 0), None)
-    if message.forward_origin is not None or first is None or first[0].type != MessageEntityType.BOT_COMMAND:
-        return "nobody's"
-    found = _COMMAND.match(text)
-    if found is None or found[2] is None:
-        return "nobody's"
-    return "ours" if found[2].lower() == reader.username.lower() else "theirs"
-
-
-def _text(message: Message, reader: Reader) -> str:
-    """What was said: without the mention that calls us at its beginning or end, and with the word of what has none."""
-    text = message.text or message.caption or wordless(message) or ""
-    called = re.escape(f"@{reader.username}")
-    text = re.sub(rf"^\s*{called}\b[\s,:;]*|\s*(?<!\w){called}\s*$", "", text, flags=re.IGNORECASE) or text
-    if message.forward_origin is not None and text:
-        return FORWARDED.format(who=_origin(message), text=text)
-    return text
-
-
-def _origin(message: Message) -> str:
-    """Whom a forwarded message is from, as Telegram shows it."""
-    origin = message.forward_origin
-    user = getattr(origin, "sender_user", None)
-    chat = getattr(origin, "sender_chat", None) or getattr(origin, "chat", None)
-    name = getattr(origin, "sender_user_name", None)
-    return str(name or (user and user.full_name) or (chat and chat.title) or "somebody")

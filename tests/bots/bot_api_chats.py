@@ -18,6 +18,11 @@ from bot_api_rules import units
 
 SUPERGROUP = -1_000_000_000_000
 ANONYMOUS_ADMIN = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
+ADMIN_RIGHTS = (
+    "can_be_edited", "is_anonymous", "can_manage_chat", "can_delete_messages", "can_manage_video_chats",
+    "can_restrict_members", "can_promote_members", "can_change_info", "can_invite_users", "can_post_stories",
+    "can_edit_stories", "can_delete_stories",
+)  # fmt: skip
 _FOUND = re.compile(r"(?<!\w)(?:(?P<mention>@\w{4,32})|(?P<bot_command>/[A-Za-z0-9_]{1,64}(?:@\w{4,32})?))")
 
 
@@ -265,6 +270,8 @@ class Bot:
 def member_of(status: str) -> dict[str, Any]:
     """A ChatMember with what its status demands."""
     extra: dict[str, Any] = {"until_date": 0} if status == "kicked" else {}
+    if status == "administrator":
+        extra = dict.fromkeys(ADMIN_RIGHTS, False)
     return {"status": status} | extra
 
 
