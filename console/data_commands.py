@@ -1,4 +1,4 @@
-"""`parlance import`: a chat export into an assistant's sources, with the counts of what came of it."""
+"""`parlance import`: chats, dialogues or a document into an assistant's sources, with the counts of what came of it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A Telegram Desktop export: result.json.")],
+    file: Annotated[Path, typer.Argument(help="What to learn from; its format is found by looking into it.")],
     assistant: Annotated[str, typer.Option(help="The assistant that learns from it.")],
     speaker: Annotated[str | None, typer.Option(help="Whose answers it learns; else who answers others most.")] = None,
     chat: Annotated[str | None, typer.Option(help="Which chat of a full account export.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Read a chat export. The same file twice adds nothing; a longer export of the same chat adds what is new.
+    """Read a chat export, dialogues, or a document.
+
+    Telegram's result.json, DiscordChatExporter's JSON, WhatsApp's .txt or .zip, Slack's .zip, dialogues as OpenAI or
+    ShareGPT write them, and documents: text, Markdown, HTML, PDF, Word. The same file twice adds nothing; a longer
+    export of the same chat adds what is new.
 
     By importing you say that the people in it agreed to its use for this assistant; that is recorded with your name.
     """

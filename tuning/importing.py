@@ -25,14 +25,16 @@ from store.database import Database
 from store.tables import Assistant, Import, Source
 from tuning.curation import Say, measure, require_enough
 from tuning.funnel import Step
+from tuning.sources.detect import open_export
+from tuning.sources.export import Export
 from tuning.sources.message import SourceChat, SourceMessage
-from tuning.sources.telegram import TelegramExport
 from tuning.speakers import AnswerCount, choose_speaker
 from tuning.staging import NEW, Staging
 from tuning.storing import CHUNK, ChatStore, people_of
 
-KIND = "telegram"
 READING = "reading the export"
+SPEAKERS = {"dialogues": "assistant", "document": "assistant"}
+"""Whose words are learnt where the format says so, by the source's kind."""
 MOST_LISTED = 12
 
 
@@ -71,7 +73,8 @@ async def import_file(
     BadInput for whatever is wrong with the file, the chat or the speaker,
     Refused where another process was quicker with the same chat.
     """
-    export = TelegramExport(file)
+    export = open_export(file)
+    speaker = speaker or SPEAKERS.get(export.kind)
     async with Staging.beside(database) as staging:
         owner = await staging.session.scalar(select(Assistant).where(Assistant.name == assistant))
         if owner is None:
@@ -79,11 +82,11 @@ async def import_file(
         reading = _Reading(staging, export, owner.id, database.cipher.derive("source_messages.digest"))
         await staging.release()
         read = await reading.run(chat, say)
-        await staging.set_source(_source_row(read, owner.id, asked_by, read.speaker))
+        await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, read.speaker))
         async with staging.shown() as session:
             people = await people_of(session, read.source_id)
             chosen, by_us = choose_speaker(people, speaker, read.speaker, reading.answers)
-            await staging.set_source(_source_row(read, owner.id, asked_by, chosen.external_id))
+            await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, chosen.external_id))
             curated = await measure(session, owner.id, say)
         require_enough(curated)
         imported = {"file_digest": export.digest, "messages_read": read.entries} if read.before is None else None
@@ -119,11 +122,11 @@ class _Read:
     before: Import | None
 
 
-def _source_row(read: _Read, assistant_id: int, asked_by: str, speaker: str | None) -> dict[str, Any]:
+def _source_row(read: _Read, kind: str, assistant_id: int, asked_by: str, speaker: str | None) -> dict[str, Any]:
     return {
         "id": read.source_id,
         "assistant_id": assistant_id,
-        "kind": KIND,
+        "kind": kind,
         "external_id": read.head.id,
         "title": read.head.title,
         "speaker": speaker,
@@ -142,7 +145,7 @@ class _Chat:
 class _Reading:
     """One pass over the file: the chat that is wanted is staged, the others are counted."""
 
-    def __init__(self, staging: Staging, export: TelegramExport, assistant_id: int, digest_key: str) -> None:
+    def __init__(self, staging: Staging, export: Export, assistant_id: int, digest_key: str) -> None:
         self.answers = AnswerCount()
         self._staging = staging
         self._export = export
@@ -198,7 +201,11 @@ class _Reading:
 
     async def _source(self, head: SourceChat) -> tuple[int, str | None]:
         """Number and speaker of the source that this chat is for the assistant, or will be."""
-        same = (Source.assistant_id == self._assistant_id, Source.kind == KIND, Source.external_id == head.id)
+        same = (
+            Source.assistant_id == self._assistant_id,
+            Source.kind == self._export.kind,
+            Source.external_id == head.id,
+        )
         found = (await self._staging.session.execute(select(Source.id, Source.speaker).where(*same))).first()
         await self._staging.release()
         return (NEW, None) if found is None else (found.id, found.speaker)
@@ -224,7 +231,7 @@ def _is_called(head: SourceChat, wanted: str) -> bool:
     return wanted.strip() == head.id or wanted.strip().casefold() == head.title.strip().casefold()
 
 
-def _nothing_taken(export: TelegramExport, chats: Sequence[_Chat], wanted: str | None) -> BadInput:
+def _nothing_taken(export: Export, chats: Sequence[_Chat], wanted: str | None) -> BadInput:
     written = [one for one in chats if one.kept]
     if wanted is None or not written:
         return BadInput(f"{export.file.name} has no messages with text; export a chat in which people write.")

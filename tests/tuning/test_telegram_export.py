@@ -133,7 +133,7 @@ def test_text_is_unchanged_wherever_the_reading_happens_to_break(
     said = 'x👩‍🚒é\\"\n' * 30
     file = written(tmp_path, chat([message(1, "Odo", said, 5)]), ensure_ascii=True)
     for size in range(1, 40):
-        monkeypatch.setattr("tuning.sources.telegram.CHUNK_BYTES", size)
+        monkeypatch.setattr("tuning.sources.json_file.CHUNK_BYTES", size)
         assert read(file)[1][0].text == said
 
 

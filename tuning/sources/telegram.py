@@ -8,7 +8,6 @@ Knows nothing of databases, nor of what becomes of the messages.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -17,13 +16,10 @@ from typing import Any
 import ijson
 
 from config.errors import BadInput
+from tuning.sources.json_file import JsonFile, NotJson, size_of
 from tuning.sources.message import SourceChat, SourceMessage
-from tuning.sources.surrogates import MARK, marked
+from tuning.sources.surrogates import MARK
 from tuning.sources.telegram_message import DELETED, TelegramMessage
-
-CHUNK_BYTES = 1 << 16
-LONGEST_UNQUOTED = 16 << 20
-"""Bytes without a quotation mark: beyond it, this is no JSON of short texts, and would only fill the memory."""
 
 _MESSAGES = {"/messages", "/chats/list/item/messages", "/left_chats/list/item/messages"}
 _CHATS = {"", "/chats/list/item", "/left_chats/list/item"}
@@ -41,25 +37,34 @@ class TelegramExport:
     Raises BadInput, on opening for a missing, empty or unreadable file, else while iterating.
     """
 
+    kind = "telegram"
+
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.size = _size(file)
-        self.position = 0
+        self.size = size_of(file, "the file result.json that is in it")
         self.entries: dict[str, int] = {}
         self.account = False
-        self._hash = hashlib.sha256()
-        self._broken = False
+        self._json: JsonFile | None = None
+
+    @property
+    def position(self) -> int:
+        return self._json.position if self._json else 0
 
     @property
     def digest(self) -> str:
-        return self._hash.hexdigest()
+        return self._json.digest if self._json else ""
 
     def __iter__(self) -> Iterator[SourceChat | SourceMessage]:
+        with self.file.open("rb") as stream:
+            self._json = JsonFile(stream)
+            yield from self._items(self._json)
+
+    def _items(self, json: JsonFile) -> Iterator[SourceChat | SourceMessage]:
         stack: list[str] = []
         path, key, found, count = "", "", False, 0
         header: dict[str, Any] = {}
         told: SourceChat | None = None
-        events = chain.from_iterable(self._events())
+        events = chain.from_iterable(self._events(json))
         for kind, value in events:
             if kind == "map_key":
                 key = value
@@ -69,7 +74,7 @@ class TelegramExport:
                 if path in _MESSAGES:
                     if kind != "start_map":
                         raise self._no_export()
-                    kept = TelegramMessage(self.file, events).finish(self._broken)
+                    kept = TelegramMessage(self.file, events).finish(json.broken)
                     count += 1
                     if kept is not None:
                         yield kept
@@ -99,17 +104,19 @@ class TelegramExport:
         if not found and not self.account:
             raise self._no_export()
 
-    def _events(self) -> Iterator[list[tuple[str, Any]]]:
+    def _events(self, json: JsonFile) -> Iterator[list[tuple[str, Any]]]:
         events = ijson.sendable_list()
         parser = ijson.get_backend("yajl2_c").basic_parse_coro(events)
         ended = False
         try:
-            for chunk in self._chunks():
+            for chunk in json:
                 parser.send(chunk)
                 yield events
                 del events[:]
             ended = True
             parser.close()
+        except NotJson:
+            raise self._no_export() from None
         except UnicodeDecodeError:
             raise BadInput(
                 f"{self.file.name} is not text in UTF-8; export the chat again as “Machine-readable JSON”."
@@ -125,31 +132,6 @@ class TelegramExport:
             ) from None
         yield events
 
-    def _chunks(self) -> Iterator[bytes]:
-        """The file's bytes in pieces that never end inside an escape or a surrogate pair: each ends with a quote."""
-        rest = b""
-        with self.file.open("rb") as stream:
-            while data := stream.read(CHUNK_BYTES):
-                self._hash.update(data)
-                if self.position == 0:
-                    data = data.removeprefix(b"\xef\xbb\xbf")
-                self.position = stream.tell()
-                cut = data.rfind(b'"') + 1
-                if not cut:
-                    rest += data
-                    if len(rest) > LONGEST_UNQUOTED:
-                        raise self._no_export()
-                    continue
-                yield self._marked(rest + data[:cut])
-                rest = data[cut:]
-        if rest:
-            yield self._marked(rest)
-
-    def _marked(self, data: bytes) -> bytes:
-        clean = marked(data)
-        self._broken = self._broken or clean is not data
-        return clean
-
     def _chat(self, header: dict[str, Any]) -> SourceChat:
         if type(header.get("id")) is not int:
             raise self._no_export()
@@ -164,18 +146,3 @@ class TelegramExport:
             f"{self.file.name} is not a Telegram export; in Telegram Desktop use “Export chat history”, format "
             "“Machine-readable JSON”, and give the file result.json."
         )
-
-
-def _size(file: Path) -> int:
-    if not file.exists():
-        raise BadInput(f"There is no file {file}; check the path.")
-    if not file.is_file():
-        raise BadInput(f"{file} is a folder; give the file result.json that is in it.")
-    try:
-        with file.open("rb"):
-            size = file.stat().st_size
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
-    if size == 0:
-        raise BadInput(f"{file.name} is empty; export the chat again.")
-    return size
