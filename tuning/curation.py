@@ -1,15 +1,17 @@
 """Curation: from stored messages to training examples, each step counted in the funnel.
 
-messages → conversations → those that the speaker answers → private details replaced → examples → near-duplicates
-removed → split by time. Everything is a stream; memory does not grow with the log, save for 16 bytes an example and the
-lineage of what is learnt. Knows neither tokens nor models; the system prompt is not in the files.
+messages → those with consent → conversations → those that the speaker answers → private details replaced → examples →
+near-duplicates removed → split by time. Imported chats and taught answers carry their operator's word for consent; in
+channels' own logs it is each author's (tuning/sources/channel_log.py). Everything is a stream; memory does not grow
+with the log, save for 16 bytes an example and the lineage of what is learnt. Knows neither tokens nor models; the
+system prompt is not in the files.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from tuning.examples import Example, examples_of
 from tuning.funnel import Counter, Step
 from tuning.held_out import FEWEST_HELD_OUT, hold_out
 from tuning.redaction import find_private, redact, replace_spans
+from tuning.sources import channel_log
 from tuning.teaching import KIND as TAUGHT
 from tuning.teaching import WEIGHT, PairBuilder, learnable_askers
 
@@ -45,8 +48,10 @@ Say = Callable[[str, int, int], None]
 @dataclass(frozen=True, slots=True)
 class Curated:
     """What came of it. `people`: who speaks in the answered conversations, the speaker too. `redacted`: details
-    replaced, by kind. `lineage`: source → ascending rows of the messages learnt from; empty when only measured."""
+    replaced, by kind. `lineage`: source → ascending rows of the messages learnt from; empty when only measured.
+    `messages`: those that may be learnt from."""
 
+    messages: int
     conversations: int
     examples: int
     train: int
@@ -62,6 +67,7 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
 
     Raises BadInput where there is too little to learn and to measure; neither file is written then.
     """
+    await channel_log.note_sources(database, assistant_id)
     with Draft(folder) as draft:
         run = _Run(draft)
         async with database.session() as session:
@@ -87,11 +93,26 @@ def require_enough(curated: Curated) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What belongs to the messages of one source: who is learnt, who everybody is, and how often it is learnt."""
+
+    source_id: int
+    speakers: Collection[int]
+    people: Mapping[int, str]
+    weight: int = 1
+
+
+def _of_log(log: channel_log.ChannelLog) -> _Given:
+    return _Given(log.source_id, log.speakers, log.people)
+
+
 class _Run:
     """One pass over an assistant's sources. Keeps, of every example, its conversation and when that began."""
 
     def __init__(self, draft: Draft | None) -> None:
         self._draft = draft
+        self._consented = Counter("with consent")
         self._conversations = Counter("conversations")
         self._answered = Counter("answered by the speaker")
         self._private = Counter("private details replaced")
@@ -106,31 +127,48 @@ class _Run:
         self._weight = array("b")
 
     async def gather(self, session: AsyncSession, assistant_id: int, say: Say) -> None:
-        """Read every source that has a speaker; taught answers first, so that of what is nearly the same they stay."""
+        """Read taught answers, so that of what is nearly the same they stay; then every other source that has a
+        speaker; then the channels' own logs."""
         chosen = select(Source).where(Source.assistant_id == assistant_id, Source.speaker.is_not(None))
         sources = (await session.scalars(chosen.order_by(Source.id))).all()
         stored = select(func.count()).select_from(SourceMessage)
         total = await session.scalar(stored.where(SourceMessage.source_id.in_([source.id for source in sources]))) or 0
+        logs = await channel_log.logs_of(session, assistant_id)
+        total += sum([await channel_log.count_heard(session, log) for log in logs])
         for source in sorted(sources, key=lambda source: source.kind != TAUGHT):
             authors = (await session.scalars(select(SourceAuthor).where(SourceAuthor.source_id == source.id))).all()
-            speaker = next((row.id for row in authors if row.external_id == source.speaker), 0)
+            speakers = {row.id for row in authors if row.external_id == source.speaker}
             names = {row.id: redact(row.name) for row in authors}
             people = {row.id: row.external_id for row in authors}
-            weight = 1
-            builder: ConversationBuilder | PairBuilder = ConversationBuilder()
+            given = _Given(source.id, speakers, people, WEIGHT if source.kind == TAUGHT else 1)
             if source.kind == TAUGHT:
-                weight, builder = WEIGHT, PairBuilder(await learnable_askers(session, source))
+                pairs = PairBuilder(await learnable_askers(session, source))
+                async for chunk in _stored(session, source.id, names):
+                    self._take(self._paired(chunk, pairs), given)
+                continue
+            builder = ConversationBuilder()
             async for chunk in _stored(session, source.id, names):
-                self._take(self._sorted(chunk, builder), speaker, source.id, people, weight)
-                say(SORTING, self._conversations.came_in, total)
-            self._take(self._conversations.out_of(builder.finish()), speaker, source.id, people, weight)
+                self._consented.came_in += len(chunk)
+                self._consented.went_out += len(chunk)
+                self._take(self._sorted(chunk, builder), given)
+                say(SORTING, self._consented.came_in, total)
+            self._take(self._conversations.out_of(builder.finish()), given)
+        for log in logs:
+            if self._draft is not None and not log.source_id:
+                log.agreed = {}  # somebody agreed at this very moment; that counts from the next time on
+            builder = ConversationBuilder()
+            async for chunk in channel_log.read(session, log, self._consented):
+                self._take(self._sorted(chunk, builder), _of_log(log))
+                say(SORTING, self._consented.came_in, total)
+            self._take(self._conversations.out_of(channel_log.whole(builder.finish())), _of_log(log))
         self._drop_duplicates()
 
     def result(self) -> Curated:
         held = int(self.held_out().sum())
         total = len(self._number)
-        steps = (self._conversations, self._answered, self._private, self._cut, self._new)
+        steps = (self._consented, self._conversations, self._answered, self._private, self._cut, self._new)
         return Curated(
+            messages=self._consented.went_out,
             conversations=self._conversations.went_out,
             examples=total,
             train=total - held,
@@ -155,34 +193,42 @@ class _Run:
         held[chatted] = hold_out(numbers[chatted], began[chatted])
         return held
 
-    def _sorted(
-        self, chunk: Iterable[ChatMessage], builder: ConversationBuilder | PairBuilder
-    ) -> Iterator[Conversation]:
-        for message in self._conversations.into(chunk):
-            yield from self._conversations.out_of(builder.take(message))
+    def _sorted(self, chunk: Iterable[ChatMessage], builder: ConversationBuilder) -> Iterator[Conversation]:
+        for message in chunk:
+            self._conversations.came_in += bool(message.text)  # the others are gaps
+            yield from self._conversations.out_of(channel_log.whole(builder.take(message)))
 
-    def _take(
-        self, conversations: Iterable[Conversation], speaker: int, source_id: int, people: dict[int, str], weight: int
-    ) -> None:
+    def _paired(self, chunk: Iterable[ChatMessage], builder: PairBuilder) -> Iterator[Conversation]:
+        for message in self._consented.into(chunk):
+            for pair in self._conversations.out_of(builder.take(message)):
+                self._consented.went_out += len(pair.messages)
+                self._conversations.came_in += len(pair.messages)
+                yield pair
+
+    def _take(self, conversations: Iterable[Conversation], given: _Given) -> None:
         for conversation in self._answered.into(conversations):
             messages = conversation.messages
-            if all(message.author_id != speaker for message in messages):
+            if all(message.author_id not in given.speakers for message in messages):
                 continue
-            taught_by_hand = weight > 1  # then the answer is meant as it stands: a telephone number may be the point
+            taught_by_hand = (
+                given.weight > 1
+            )  # then the answer is meant as it stands: a telephone number may be the point
             plain = [
-                message if taught_by_hand and message.author_id == speaker else self._without_private(message)
+                message if taught_by_hand and message.author_id in given.speakers else self._without_private(message)
                 for message in messages
             ]
-            examples = examples_of(plain, speaker)
+            examples = examples_of(plain, given.speakers)
             if not examples:
                 continue
             self._answered.went_out += 1
             self._private.came_in += len(messages)
             self._private.went_out += len(messages)
             self._cut.came_in += 1
-            self._people.update(people[message.author_id] for message in messages)
+            self._people.update(given.people[one.author_id] for one in messages if one.author_id in given.people)
             for example in self._cut.out_of(examples):
-                self._waiting.append((example, source_id, self._answered.went_out, conversation.began_at, weight))
+                self._waiting.append(
+                    (example, given.source_id, self._answered.went_out, conversation.began_at, given.weight)
+                )
             if len(self._waiting) >= BATCH:
                 self._drop_duplicates()
 

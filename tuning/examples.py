@@ -1,13 +1,13 @@
 """From a conversation to what a model learns from: chat messages from the speaker's view.
 
-The speaker is the assistant, everybody else the user. Forwarded messages of the speaker are not the speaker's words
+The speakers are the assistant, everybody else the user. Forwarded messages of a speaker are not the speaker's words
 and are left out. Every answer is learnt exactly once, however a long conversation is cut. The system prompt is no
 part of it: whoever renders adds it. Knows no files and no tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serving.speaker import spoken_by
@@ -38,12 +38,12 @@ class _Turn:
     at: int
 
 
-def examples_of(messages: Sequence[ChatMessage], speaker: int) -> list[Example]:
-    """The examples in one conversation, `speaker` an author's row; none where the speaker answers nobody."""
-    others = {message.author_id for message in messages if message.author_id != speaker}
+def examples_of(messages: Sequence[ChatMessage], speakers: Collection[int]) -> list[Example]:
+    """The examples in one conversation, `speakers` authors' rows; none where they answer nobody."""
+    others = {message.author_id for message in messages if message.author_id not in speakers}
     turns: list[_Turn] = []
     for message in messages:
-        spoken = message.author_id == speaker
+        spoken = message.author_id in speakers
         if spoken and (message.forwarded or not turns):
             continue
         role = "assistant" if spoken else "user"

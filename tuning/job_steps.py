@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from config.catalogue import find_model
 from config.errors import JobFailed
@@ -130,7 +130,7 @@ class JobSteps:
                     await curating
         found = await curating
         return {
-            "messages": found.funnel[0].came_in, "conversations": found.conversations, "examples": found.examples,
+            "messages": found.messages, "conversations": found.conversations, "examples": found.examples,
             "people": found.people, "funnel": [step.to_json() for step in found.funnel],
             "lineage": {str(source): ids for source, ids in found.lineage.items()},
         }  # fmt: skip
@@ -242,10 +242,14 @@ class JobSteps:
             return await session.scalar(mine) is not None
 
     async def _record(self, curated: dict[str, Any], facts: dict[str, Any], digest: str, report: Report) -> None:
-        """The version's row, report and lineage in one transaction."""
+        """The version's row, report and lineage in one transaction; none of it where the job was asked to stop
+        meanwhile, as it is when somebody whose words it has read is forgotten."""
         progress = self._run.read_progress()
         curve = progress.model_dump(include={"measured_at", "held_out_loss", "general_loss"}) if progress else {}
         async with self._database.session() as session:
+            going_on = update(Job).where(Job.id == self._job.id, ~Job.cancel).values(cancel=False).returning(Job.id)
+            if await session.scalar(going_on) is None:
+                raise Cancelled
             version = Version(
                 assistant_id=self._assistant.id,
                 number=self._name.number,

@@ -54,7 +54,7 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
         seconds = await _estimate(session, settings, assistant, found)
     since = VersionName(assistant.name, assistant.in_service) if assistant.in_service is not None else None
     enough = found.examples >= MIN_EXAMPLES
-    messages = found.funnel[0].came_in
+    messages = found.messages
     if enough:
         minutes = max(1, round(seconds / 60))
         sentence = (

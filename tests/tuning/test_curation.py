@@ -114,6 +114,7 @@ async def test_people_and_steps_are_counted_and_every_step_follows_from_the_one_
     assert curated.conversations == 67
     figures = {step.name: (step.came_in, step.went_out) for step in curated.funnel}
     assert figures == {
+        "with consent": (127, 127),
         "conversations": (127, 67),
         "answered by the speaker": (67, 60),
         "private details replaced": (120, 120),

@@ -19,7 +19,7 @@ def said(number: int, who: int, text: str, forwarded: bool = False) -> ChatMessa
 def test_the_speaker_is_the_assistant_and_one_side_in_a_row_is_one_turn() -> None:
     (one,) = examples_of(
         [said(1, 1, "Hello"), said(2, 1, "Anyone?"), said(3, SPEAKER, "Here."), said(4, SPEAKER, "What is it?")],
-        SPEAKER,
+        {SPEAKER},
     )
     assert one.messages == (
         {"role": "user", "content": "Hello\nAnyone?"},
@@ -29,14 +29,14 @@ def test_the_speaker_is_the_assistant_and_one_side_in_a_row_is_one_turn() -> Non
 
 
 def test_people_are_named_only_where_there_are_several() -> None:
-    (one,) = examples_of([said(1, 1, "Hello"), said(2, 2, "Hi"), said(3, SPEAKER, "Both of you!")], SPEAKER)
+    (one,) = examples_of([said(1, 1, "Hello"), said(2, 2, "Hi"), said(3, SPEAKER, "Both of you!")], {SPEAKER})
     assert one.messages[0]["content"] == "Odo: Hello\nInes: Hi"
     assert one.messages[1]["content"] == "Both of you!"
 
 
 def test_an_example_begins_with_the_user_and_ends_with_the_assistant() -> None:
     (one,) = examples_of(
-        [said(1, SPEAKER, "Morning"), said(2, 1, "Hi"), said(3, SPEAKER, "Tea?"), said(4, 1, "Yes")], SPEAKER
+        [said(1, SPEAKER, "Morning"), said(2, 1, "Hi"), said(3, SPEAKER, "Tea?"), said(4, 1, "Yes")], {SPEAKER}
     )
     assert [turn["role"] for turn in one.messages] == ["user", "assistant"]
     assert one.message_ids == (2, 3)
@@ -45,16 +45,16 @@ def test_an_example_begins_with_the_user_and_ends_with_the_assistant() -> None:
 def test_what_the_speaker_forwards_is_not_learnt_and_what_others_forward_is_context() -> None:
     (one,) = examples_of(
         [said(1, 1, "Read this", True), said(2, SPEAKER, "Somebody else's words", True), said(3, SPEAKER, "I see")],
-        SPEAKER,
+        {SPEAKER},
     )
     assert one.messages[1]["content"] == "I see"
     assert one.messages[0]["content"] == "Read this"
-    assert examples_of([said(1, 1, "So?"), said(2, SPEAKER, "Not mine", True)], SPEAKER) == []
+    assert examples_of([said(1, 1, "So?"), said(2, SPEAKER, "Not mine", True)], {SPEAKER}) == []
 
 
 def test_a_conversation_without_an_answer_gives_nothing() -> None:
-    assert examples_of([said(1, 1, "Hello?"), said(2, 2, "Nobody here")], SPEAKER) == []
-    assert examples_of([said(1, SPEAKER, "Alone"), said(2, SPEAKER, "again")], SPEAKER) == []
+    assert examples_of([said(1, 1, "Hello?"), said(2, 2, "Nobody here")], {SPEAKER}) == []
+    assert examples_of([said(1, SPEAKER, "Alone"), said(2, SPEAKER, "again")], {SPEAKER}) == []
 
 
 @pytest.mark.parametrize("rounds", [*range(1, 30), 100])
@@ -62,7 +62,7 @@ def test_every_answer_is_learnt_exactly_once_however_long_the_conversation(round
     messages = [
         said(2 * turn + side, (1, SPEAKER)[side], f"{'QA'[side]}{turn}") for turn in range(rounds) for side in (0, 1)
     ]
-    examples = examples_of(messages, SPEAKER)
+    examples = examples_of(messages, {SPEAKER})
     learnt = [
         turn["content"]
         for one in examples

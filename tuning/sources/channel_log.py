@@ -1,0 +1,207 @@
+"""Channels' own logs as a source: what people agreed to, and nothing else, as curation takes it.
+
+Promises: a message passes only where its channel may be learnt from, its author agrees in that very chat, and it was
+written after that; files that came with it and what was forwarded are somebody else's words and never pass. Learnt are
+answers of the assistant that were voted good, and by nobody bad, and what people whom an operator named say to others.
+Such an answer does not pass either where its question does not, or where it repeats what somebody said shortly before
+without consent.
+
+What does not pass leaves a gap, a message without text: it holds its place in the conversation, and nothing is learnt
+across it. Ids are rows of `messages`; an answer follows its question, as it does in the assistant's memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from serving.router import Place
+from store.consents import consenting, open_channels
+from store.conversations import TOLD
+from store.database import Database
+from store.footprint import LOGGED as KIND
+from store.tables import Channel, Message, Route, Source, Speaker, Vote
+from tuning.conversations import ChatMessage, Conversation
+from tuning.echo import Echo
+from tuning.funnel import Counter
+from tuning.redaction import redact
+
+HEARD = ("said", "overheard")
+ASSISTANT = 0
+"""Author of the assistant's answers. People have numbers from 1 on; named speakers talking to others negative ones."""
+LOOK_BACK = 200
+"""Messages that an answer may have been made from."""
+FILE = "📎 "
+"""Stands before each file in a message (bots/attachments.py)."""
+ROWS_AT_ONCE = 1000
+
+
+@dataclass(slots=True)
+class ChannelLog:
+    """One channel. `source_id`: its row among the sources, 0 where nobody has agreed yet; `agreed`: who, and since
+    when; `named`: whose words to others are learnt. `people`: authors met so far, by number."""
+
+    channel: Channel
+    source_id: int
+    agreed: dict[str, datetime]
+    named: frozenset[str]
+    people: dict[int, str] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def speakers(self) -> frozenset[int]:
+        """Authors whose messages are learnt."""
+        return frozenset({ASSISTANT, *(number for number in self.people if number < 0)})
+
+    def number(self, person: str, *, speaking: bool) -> int:
+        """The author number of `person`."""
+        number = self._numbers.setdefault(person, len(self._numbers) + 1)
+        number = -number if speaking else number
+        self.people[number] = person
+        return number
+
+
+async def logs_of(session: AsyncSession, assistant_id: int) -> list[ChannelLog]:
+    """The channels where this assistant answers and that may be learnt from."""
+    routes = {
+        (scope, key): assistant
+        for scope, key, assistant in (
+            await session.execute(select(Route.scope, Route.key, Route.assistant_id))
+        ).tuples()
+    }
+    known = select(Source.external_id, Source.id).where(Source.assistant_id == assistant_id, Source.kind == KIND)
+    sources = dict((await session.execute(known)).tuples().all())
+    people = await session.scalars(select(Speaker.person).where(Speaker.assistant_id == assistant_id))
+    named = frozenset(people)
+    logs: list[ChannelLog] = []
+    for channel in await open_channels(session):
+        place = Place(channel.key, channel.parent_key, channel.server_key, channel.account)
+        answering = next((routes[at] for at in place.keys().items() if at in routes), None)
+        if answering == assistant_id:
+            agreed = await consenting(session, channel.parent_key or channel.key)
+            logs.append(ChannelLog(channel, sources.get(str(channel.id), 0), agreed, named))
+    return logs
+
+
+async def note_sources(database: Database, assistant_id: int) -> None:
+    """A row among the sources for each channel where somebody has agreed, so that versions can refer to it."""
+    async with database.session() as session:
+        for log in await logs_of(session, assistant_id):
+            if log.agreed and not log.source_id:
+                session.add(
+                    Source(
+                        assistant_id=assistant_id, kind=KIND, external_id=str(log.channel.id), speaker=None,
+                        title=log.channel.title or log.channel.key,
+                        permission="What each person in this chat agreed to for themselves.",
+                        permission_by="the people in it",
+                    )
+                )  # fmt: skip
+
+
+async def count_heard(session: AsyncSession, log: ChannelLog) -> int:
+    """How many messages people wrote there."""
+    query = select(func.count()).select_from(Message)
+    return await session.scalar(query.where(Message.channel_id == log.channel.id, Message.state.in_(HEARD))) or 0
+
+
+async def read(session: AsyncSession, log: ChannelLog, counter: Counter) -> AsyncIterator[Sequence[ChatMessage]]:
+    """The log in the order of its conversation, in chunks; what does not pass as gaps. `counter` counts people's
+    messages and good answers as they come in, and those that pass."""
+    if not log.agreed:
+        counter.came_in += await count_heard(session, log)
+        return
+    good = await _good_answers(session, log.channel.id)
+    answer = aliased(Message)
+    answered = exists(select(answer.id).where(answer.answers == Message.id, answer.state.in_(TOLD)))
+    rows = await session.stream(
+        select(Message, answered)
+        .where(Message.channel_id == log.channel.id, Message.role == "user", Message.state.in_(HEARD))
+        .order_by(Message.id),
+        execution_options={"yield_per": ROWS_AT_ONCE},
+    )
+    before: deque[tuple[str, bool]] = deque(maxlen=LOOK_BACK)
+    async for chunk in rows.partitions():
+        given: list[ChatMessage] = []
+        for row, has_answer in chunk:
+            passes = _passes(row, log)
+            counter.came_in += 1
+            counter.went_out += passes
+            given.append(_heard(row, log) if passes else _gap(row, row.author_key, log))
+            before.append((row.text, passes))
+            for said in good.get(row.id, ()):
+                passed = passes and not _repeats(said.text, before)
+                counter.came_in += 1
+                counter.went_out += passed
+                given.append(_answer(said) if passed else _gap(said, None, log))
+            if has_answer and row.id not in good:
+                given.append(_gap(row, None, log))
+        yield given
+
+
+def whole(conversations: Iterator[Conversation]) -> Iterator[Conversation]:
+    """Conversations without gaps: each is cut where one was."""
+    for conversation in conversations:
+        run: list[ChatMessage] = []
+        for message in conversation.messages:
+            if message.text:
+                run.append(message)
+            elif run:
+                yield Conversation(run)
+                run = []
+        if run:
+            yield Conversation(run)
+
+
+async def _good_answers(session: AsyncSession, channel_id: int) -> dict[int, list[Message]]:
+    """Question → answers to it that somebody voted good and nobody bad."""
+    votes = exists().where(Vote.message_id == Message.id)
+    rows = await session.scalars(
+        select(Message)
+        .where(
+            Message.channel_id == channel_id, Message.role == "assistant", Message.state == "said",
+            Message.answers.is_not(None), votes.where(Vote.value > 0), ~votes.where(Vote.value < 0),
+        )
+        .order_by(Message.id)
+    )  # fmt: skip
+    good: dict[int, list[Message]] = {}
+    for row in rows:
+        good.setdefault(row.answers or 0, []).append(row)
+    return good
+
+
+def _passes(row: Message, log: ChannelLog) -> bool:
+    since = log.agreed.get(row.author_key or "")
+    return since is not None and row.created_at > since and bool(row.text.strip()) and FILE not in row.text
+
+
+def _repeats(answer: str, before: Sequence[tuple[str, bool]]) -> bool:
+    """Whether it says again what was said without consent, and by nobody who agrees."""
+    withheld = [text for text, passes in before if not passes]
+    return bool(withheld) and Echo(withheld, [text for text, passes in before if passes]).in_(answer)
+
+
+def _heard(row: Message, log: ChannelLog) -> ChatMessage:
+    person = row.author_key or ""
+    author = log.number(person, speaking=row.state == "overheard" and person in log.named)
+    return ChatMessage(row.id, str(row.id), author, redact(row.author), _at(row), None, False, row.text)
+
+
+def _answer(row: Message) -> ChatMessage:
+    return ChatMessage(row.id, str(row.id), ASSISTANT, "", _at(row), str(row.answers), False, row.text)
+
+
+def _gap(row: Message, person: str | None, log: ChannelLog) -> ChatMessage:
+    """In place of `row`, or, without a person, of an answer that is not learnt."""
+    author = ASSISTANT if person is None else log.number(person, speaking=False)
+    replied = str(row.id if row.role == "user" else row.answers) if person is None else None
+    return ChatMessage(row.id, f"{row.id}" if person else f"{row.id}-gap", author, "", _at(row), replied, False, "")
+
+
+def _at(row: Message) -> int:
+    return int(row.created_at.timestamp())
