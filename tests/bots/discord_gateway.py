@@ -110,7 +110,7 @@ class Gateway:
             "application": {"id": bot.application_id, "flags": 0}, "private_channels": [], "_trace": [],
         })  # fmt: skip
         for guild in list(bot.guilds):
-            await session.dispatch("GUILD_CREATE", self.world.guilds[guild] | {"unavailable": False})
+            await session.dispatch("GUILD_CREATE", self.world.as_seen(guild, bot) | {"unavailable": False})
         return session
 
     async def _resume(self, socket: Socket, asked: Wire) -> Session | None:

@@ -170,7 +170,7 @@ class DiscordServer(World):
     async def join(self, bot: Bot, guild: Wire) -> None:
         """The bot is added to a guild."""
         bot.guilds.append(guild["id"])
-        await self.gateway.to_bot(bot, "GUILD_CREATE", guild)
+        await self.gateway.to_bot(bot, "GUILD_CREATE", self.as_seen(guild["id"], bot))
 
     async def kick(self, bot: Bot, guild: Wire) -> None:
         """The bot is removed from a guild."""
@@ -214,9 +214,8 @@ class DiscordServer(World):
         headers |= {"Via": "1.1 parlance-test"}
         if body is None:
             return web.Response(status=status, headers=headers)
-        return web.Response(
-            text=json.dumps(body), status=status, headers=headers, content_type="application/json", charset=None
-        )
+        headers |= {"Content-Type": "application/json"}  # and no more: the library compares it whole
+        return web.Response(body=json.dumps(body).encode(), status=status, headers=headers)
 
     async def _judge(self, request: web.Request, made: Made) -> tuple[int, Any, dict[str, str]]:
         for method, pattern, kind, call in self.rest.routes:

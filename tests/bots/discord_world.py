@@ -150,6 +150,10 @@ class World:
         return {"nick": None, "roles": roles or [], "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False,
                 "mute": False, "flags": 0, "avatar": None, "premium_since": None, "pending": False}  # fmt: skip
 
+    def as_seen(self, guild_id: str, bot: Bot) -> Wire:
+        """A guild with the bot's own membership, as GUILD_CREATE has it."""
+        return self.guilds[guild_id] | {"members": [self.member(bot.user) | {"user": bot.user}]}
+
     def bots_in(self, place: Place) -> list[Bot]:
         if place.wire["type"] == DM:
             return [self.bots[place.wire["_bot"]]]

@@ -1,0 +1,109 @@
+"""Discord's REST calls for one account: the library's, to whatever server the account names, paced below the limit
+that Discord puts on all calls of a bot together.
+
+Promises that several accounts of one process can talk to different servers, that calls outlive a gateway client, and
+that a token which no longer works is noticed wherever it shows first. The limits of single routes are the library's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import yarl
+from aiohttp import ClientSession, ClientWebSocketResponse, TraceConfig, TraceRequestStartParams
+from discord.errors import HTTPException, LoginFailure
+from discord.gateway import DiscordWebSocket
+from discord.http import HTTPClient, Route
+
+A_SECOND, AT_ONCE = 45, 3
+"""Discord allows 50 calls a second; the rest is for what it does not count as evenly as we do."""
+UNCOUNTED = ("/interactions/", "/webhooks/")
+BUSY_SECONDS = 0.5
+
+
+class Turns:
+    """Lets callers pass one by one, first come first served, `A_SECOND` of them at most, `AT_ONCE` after a rest."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that the next caller would wait."""
+        return max(0.0, self._next - asyncio.get_running_loop().time())
+
+    async def take(self) -> None:
+        now = asyncio.get_running_loop().time()
+        turn = max(self._next, now - (AT_ONCE - 1) / A_SECOND)
+        self._next = turn + 1 / A_SECOND
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
+
+class Calls(HTTPClient):
+    """`revoked` is set once the token was refused. `end` closes it; a client's own `close` does not."""
+
+    def __init__(self, api_base: str | None) -> None:
+        pacing = TraceConfig()  # runs right before a request leaves, whatever it had to wait for until then
+        pacing.on_request_start.append(self._in_turn)
+        super().__init__(asyncio.get_running_loop(), http_trace=pacing)
+        self.revoked = asyncio.Event()
+        self._api_base = api_base
+        self._gateway: yarl.URL | None = None
+        self._turns = Turns()
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that a call made now would wait for its turn."""
+        return self._turns.waiting
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls queue up, so that what is only pleasant should be left."""
+        return self.waiting > BUSY_SECONDS
+
+    async def request(self, route: Route, **more: Any) -> Any:
+        if self._api_base is not None:
+            route.url = self._api_base + route.url.removeprefix(Route.BASE)
+        try:
+            return await super().request(route, **more)
+        except HTTPException as error:
+            if error.status == 401 and route.webhook_token is None:
+                self.revoked.set()
+            raise
+
+    async def _in_turn(self, session: ClientSession, context: Any, request: TraceRequestStartParams) -> None:
+        if not any(part in request.url.path for part in UNCOUNTED):
+            await self._turns.take()
+
+    async def static_login(self, token: str) -> Any:
+        if self.token is None:
+            user = await super().static_login(token)
+        else:
+            user = await self._me()
+        if self._api_base is not None:
+            _, address, _ = await self.get_bot_gateway()
+            self._gateway = yarl.URL(address)
+        return user
+
+    async def _me(self) -> Any:
+        try:
+            return await self.request(Route("GET", "/users/@me"))
+        except HTTPException as error:
+            if error.status == 401:
+                raise LoginFailure("the token was refused") from None
+            raise
+
+    async def ws_connect(self, url: str, *, compress: int = 0) -> ClientWebSocketResponse:
+        address = yarl.URL(url)
+        if self._gateway is not None and address.host == DiscordWebSocket.DEFAULT_GATEWAY.host:
+            address = self._gateway.with_query(address.query)
+        return await super().ws_connect(str(address), compress=compress)
+
+    async def close(self) -> None:
+        """A gateway client is done with them; others go on."""
+
+    async def end(self) -> None:
+        """Nobody will call any more."""
+        await super().close()

@@ -1,0 +1,171 @@
+"""One Discord channel to send into: messages with a nonce, edits, typing; and who may be notified: the asker alone.
+
+Promises that a call which returns was accepted, after however many tries while Discord is out of order; that the same
+nonce makes no second message; that no text of ours ever notifies anybody but whom it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
+
+import aiohttp
+import structlog
+from discord.errors import DiscordServerError, Forbidden, HTTPException, NotFound
+from discord.http import Route
+from discord.utils import snowflake_time, utcnow
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from bots.discord.calls import Calls
+from bots.discord.components import rows_of
+from bots.events import Button
+from bots.markup import discord as markup
+from bots.outlet import ChannelGone, MessageGone, Part
+
+PACE = 1.2
+"""Seconds between two edits of one message; Discord allows five in five seconds, and sends need room as well."""
+KEEP_TRYING = 600.0
+"""Seconds for which Discord may be out of order before a call is given up; the next start takes it up again."""
+NONCES_LAST = timedelta(minutes=2)
+HIDE_EMBEDS = 4
+NOBODY: dict[str, Any] = {"parse": [], "replied_user": True}
+WORDLESS = "…"
+"""Shown for text of which Discord shows nothing."""
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, EMPTY_MESSAGE, BAD_FORM, ARCHIVED, NO_HISTORY = (
+    10003,
+    10008,
+    50006,
+    50035,
+    50083,
+    160002,
+)
+OUT_OF_ORDER = (DiscordServerError, aiohttp.ClientError, OSError, TimeoutError)
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What an outlet has to know of the bot: its id, and which of these ids of its messages are noted."""
+
+    id: int
+    noted: Callable[[Sequence[str]], Awaitable[set[str]]]
+
+
+class ChannelOutlet:
+    """A channel by its id."""
+
+    def __init__(self, calls: Calls, channel_id: int, ours: Ours) -> None:
+        self._calls = calls
+        self._channel_id = channel_id
+        self._ours = ours
+        self.pace = PACE
+
+    def split(self, markdown: str) -> list[Part]:
+        return [Part(text) for text in markup.split(markdown)]
+
+    async def send(self, part: Part, *, nonce: str, reply_to: str | None = None, buttons: Sequence[Button] = ()) -> str:
+        body = message_body(part, buttons) | {"nonce": nonce, "enforce_nonce": True, "flags": HIDE_EMBEDS}
+        if reply_to is not None:
+            body["message_reference"] = {"message_id": reply_to, "fail_if_not_exists": False}
+        try:
+            return await self._post(body)
+        except HTTPException as error:
+            if error.code in (BAD_FORM, NO_HISTORY) and reply_to is not None:
+                del body["message_reference"]  # what cannot be replied to can still be answered
+                return await self._post(body)
+            raise
+
+    async def _post(self, body: dict[str, Any]) -> str:
+        try:
+            made = await self._patiently("POST", "/messages", json=body)
+        except HTTPException as error:
+            if error.code == EMPTY_MESSAGE:
+                made = await self._patiently("POST", "/messages", json=body | {"content": WORDLESS})
+            elif (
+                error.code == ARCHIVED
+                or (isinstance(error, Forbidden) and error.code != NO_HISTORY)
+                or isinstance(error, NotFound)
+            ):
+                raise ChannelGone from None
+            else:
+                raise
+        return str(made["id"])
+
+    async def edit(self, external_id: str, part: Part, *, buttons: Sequence[Button] = ()) -> None:
+        body = message_body(part, buttons)
+        self.pace = PACE + self._calls.waiting
+        try:
+            await self._patiently("PATCH", "/messages/{message_id}", message_id=external_id, json=body)
+        except HTTPException as error:
+            self._gone(error)
+
+    async def delete(self, external_id: str) -> None:
+        try:
+            await self._patiently("DELETE", "/messages/{message_id}", message_id=external_id)
+        except NotFound:
+            return
+        except Forbidden:
+            raise ChannelGone from None
+
+    async def typing(self) -> None:
+        if self._calls.busy:
+            return
+        try:
+            await self._calls.request(self._route("POST", "/typing"))
+        except (HTTPException, *OUT_OF_ORDER) as error:
+            log.info("typing_not_shown", kind=type(error).__name__)
+
+    async def whisper(self, text: str) -> bool:
+        return False
+
+    async def find_sent(self, nonce: str, after: str | None) -> str | None:
+        """Discord refuses a nonce that it saw within minutes, so a young question needs no search. For an older one:
+        the first message of ours after it that nobody has noted."""
+        if after is None or utcnow() - snowflake_time(int(after)) < NONCES_LAST:
+            return None
+        try:
+            found = await self._patiently("GET", "/messages", params={"after": after, "limit": 100})
+        except (Forbidden, NotFound):
+            return None
+        ours = sorted((str(one["id"]) for one in found if one["author"]["id"] == str(self._ours.id)), key=int)
+        noted = await self._ours.noted(ours)
+        return next((one for one in ours if one not in noted), None)
+
+    def _route(self, method: str, path: str, **parameters: Any) -> Route:
+        return Route(method, "/channels/{channel_id}" + path, channel_id=self._channel_id, **parameters)
+
+    async def _patiently(self, method: str, path: str, *, message_id: str | None = None, **more: Any) -> Any:
+        parameters = {} if message_id is None else {"message_id": message_id}
+        return await patiently(lambda: self._calls.request(self._route(method, path, **parameters), **more))
+
+    def _gone(self, error: HTTPException) -> NoReturn:
+        if error.code in (UNKNOWN_MESSAGE, ARCHIVED):
+            raise MessageGone from None
+        if isinstance(error, Forbidden | NotFound):
+            raise ChannelGone from None
+        raise error
+
+
+def message_body(part: Part, buttons: Sequence[Button]) -> dict[str, Any]:
+    """What a message says and shows, wherever it goes."""
+    content = markup.plain(part.text) if part.plain else part.text
+    return {"content": content or WORDLESS, "components": rows_of(buttons), "allowed_mentions": NOBODY}
+
+
+async def patiently(call: Callable[[], Awaitable[Result]]) -> Result:
+    """The call's result, tried again while Discord or the way to it is out of order."""
+    trying = AsyncRetrying(
+        retry=retry_if_exception_type(OUT_OF_ORDER),
+        wait=wait_exponential_jitter(multiplier=0.5, max=30.0),
+        stop=stop_after_delay(KEEP_TRYING),
+        reraise=True,
+    )
+    async for attempt in trying:
+        with attempt:
+            return await call()
+    raise AssertionError("the last try returns or raises")

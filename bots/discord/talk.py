@@ -1,0 +1,89 @@
+"""One account's side of the conversation: messages handed in, what comes of them shown, tasks looked after.
+
+Promises that a message counts as taken only once it is logged or need not be, that one failed message fails alone, and
+that nothing goes on after `end`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+
+import structlog
+from sqlalchemy import select
+
+from bots.conversation import Conversation
+from bots.discord.calls import Calls
+from bots.discord.outlet import ChannelOutlet, Ours
+from bots.events import Event
+from bots.incoming import Incoming
+from bots.platforms import AccountView
+from bots.presenter import Presenter
+from store.database import Database
+from store.tables import Delivery
+
+log = structlog.get_logger()
+
+
+class Talk:
+    """What every event of an account needs."""
+
+    def __init__(self, account: AccountView, conversation: Conversation, database: Database, calls: Calls) -> None:
+        self.account = account.name
+        self.conversation = conversation
+        self.database = database
+        self.calls = calls
+        self.presenter = Presenter(database)
+        self.us = int(account.external_id)
+        self.username = account.username
+        self.ours = Ours(self.us, self._noted)
+        self._work: set[asyncio.Task[None]] = set()
+
+    def outlet(self, channel_id: int) -> ChannelOutlet:
+        return ChannelOutlet(self.calls, channel_id, self.ours)
+
+    async def show(
+        self,
+        events: AsyncIterator[Event],
+        incoming: Incoming,
+        outlet: ChannelOutlet,
+        taken: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Show what comes of a message. `taken` is called once it is logged, or it is clear that it will not be."""
+        try:
+            first = await anext(events, None)
+        finally:
+            taken()
+        if first is not None:
+            await self.presenter.present(_with(first, events), incoming, outlet)
+
+    def begin(self, work: Coroutine[None, None, None]) -> None:
+        """Do it in a task of its own."""
+        task = asyncio.create_task(_noting(work))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def end(self) -> None:
+        """Stop all of it; what was not shown is shown after the next start."""
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    async def _noted(self, external_ids: Sequence[str]) -> set[str]:
+        async with self.database.session() as session:
+            found = await session.scalars(select(Delivery.external_id).where(Delivery.external_id.in_(external_ids)))
+            return {one for one in found if one is not None}
+
+
+async def _noting(work: Coroutine[None, None, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.error("discord_event_failed", trace=traceback.format_exc())  # which has no values, and so no token
+
+
+async def _with(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    yield first
+    async for event in events:
+        yield event
