@@ -148,7 +148,7 @@ class Access:
                 raise Refused(
                     "I do not know you yet, and others are waiting to be let in already; please try again in an hour."
                 )
-            expires = (now() + CODE_LASTS).replace(microsecond=0)
+            expires = now() + CODE_LASTS
             code = self._code(assistant.id, subject, expires)
             title = _title(incoming)
             session.add(
@@ -211,7 +211,7 @@ class Access:
 
     def _code(self, assistant_id: int, subject: str, expires: datetime) -> str:
         key = bytes.fromhex(self._database.cipher.derive("pairing"))
-        said = f"{assistant_id} {subject} {int(expires.timestamp())}".encode()
+        said = f"{assistant_id} {subject} {expires.isoformat()}".encode()
         number = int.from_bytes(hmac.new(key, said, hashlib.sha256).digest())
         letters = []
         for _ in range(CODE_LENGTH):

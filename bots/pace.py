@@ -61,7 +61,7 @@ class _Buckets:
         self._filled(key).level -= 1
 
     def tell(self, key: str) -> bool:
-        """Whether it is still to be said that this one is empty: once, until it has been half full again."""
+        """Whether it is still to be said that this one is empty: once, until it has been more than half full."""
         bucket = self._filled(key)
         told, bucket.told = bucket.told, True
         return not told
@@ -75,7 +75,7 @@ class _Buckets:
             bucket = self._buckets[key] = _Bucket(self._limit.burst, moment)
         bucket.level = min(self._limit.burst, bucket.level + (moment - bucket.at) / self._limit.seconds)
         bucket.at = moment
-        bucket.told = bucket.told and bucket.level < self._limit.burst / 2
+        bucket.told = bucket.told and bucket.level < (self._limit.burst + 1) / 2
         return bucket
 
     def _sweep(self, moment: float) -> None:
