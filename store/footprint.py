@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import and_, or_, select
+from sqlalchemy import String, and_, cast, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.conversations import COMMANDS
-from store.tables import Channel, Import, Message, Source, SourceAuthor, SourceMessage
+from store.tables import Channel, Message, Source, SourceAuthor, SourceMessage
 
 TAUGHT, LOGGED = "taught", "channel"
 """Kinds of sources whose authors are people's keys, and whose messages are those of the channel that it names."""
 
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class Rows:
-    """Rows of one source or channel, and when each was written here."""
+    """Rows that one source's versions may have learnt from, and when each came to be."""
 
     def __init__(self, rows: Iterable[tuple[int, datetime]]) -> None:
         found = sorted((number, made.timestamp()) for number, made in rows)
@@ -91,11 +93,16 @@ async def _in_channels(session: AsyncSession, person: str, found: Footprint) -> 
         by_channel.setdefault(str(channel), []).append((number, made))
     logs = await session.execute(
         select(Source.id, Source.assistant_id, Source.external_id).where(
-            Source.kind == LOGGED, Source.external_id.in_(by_channel)
+            Source.kind == LOGGED,
+            or_(
+                Source.external_id.in_(by_channel),
+                Source.external_id.not_in(select(cast(Channel.id, String))),  # became part of another channel
+            ),
         )
     )
+    everywhere = [row for rows in by_channel.values() for row in rows]
     for source, assistant, channel_id in logs.tuples():
-        found.by_source[source] = Rows(by_channel[channel_id])
+        found.by_source[source] = Rows(by_channel.get(channel_id, everywhere))
         found.assistants.add(assistant)
 
 
@@ -121,16 +128,14 @@ async def _in_sources(session: AsyncSession, person: str, found: Footprint) -> N
     found.taught = list(await session.scalars(pairs.where(theirs, Source.kind == TAUGHT)))
     for condition in (theirs, SourceMessage.import_id.in_(found.taught)):
         rows = await session.execute(
-            select(SourceMessage.id, SourceMessage.source_id, Import.created_at, SourceMessage.text)
-            .join(Import, Import.id == SourceMessage.import_id)
-            .where(condition)
+            select(SourceMessage.id, SourceMessage.source_id, SourceMessage.text).where(condition)
         )
         taken = set(found.imported)
-        for number, source, made, text in rows.tuples():
+        for number, source, text in rows.tuples():
             if number not in taken:
                 found.imported.append(number)
                 found.texts.append(text)
-                sources[source].append((number, made))
+                sources[source].append((number, EVER))  # an edit hides when it first came
     found.by_source |= {source: Rows(rows) for source, rows in sources.items()}
 
 

@@ -28,8 +28,27 @@ async def note_forgotten(session: AsyncSession, cipher: Cipher, person: str) -> 
     await session.flush()
 
 
-async def forgotten_since(session: AsyncSession, cipher: Cipher, person: str) -> datetime | None:
-    """When this person was forgotten; None for everybody else."""
-    query = select(ForgottenPerson.forgotten_at).where(ForgottenPerson.digest == digest_of(cipher, person))
-    found: datetime | None = await session.scalar(query)
-    return found
+class KeptOut:
+    """Everybody who was forgotten, for reading old chats without their words."""
+
+    def __init__(self, cipher: Cipher, since: dict[str, datetime]) -> None:
+        self._cipher = cipher
+        self._since = since
+        self._known: dict[tuple[str, str], float] = {}
+
+    @classmethod
+    async def load(cls, session: AsyncSession, cipher: Cipher) -> KeptOut:
+        """As it is now."""
+        rows = await session.execute(select(ForgottenPerson.digest, ForgottenPerson.forgotten_at))
+        return cls(cipher, dict(rows.tuples().all()))
+
+    def covers(self, platform: str, author: str, sent_at: int) -> bool:
+        """Whether what `author` (as exports of `platform` name them) wrote at `sent_at`, in Unix seconds, was to be
+        forgotten."""
+        if not self._since:
+            return False
+        known = self._known.get((platform, author))
+        if known is None:
+            since = self._since.get(digest_of(self._cipher, f"{platform}:{author.removeprefix('user')}"))
+            known = self._known[platform, author] = since.timestamp() if since is not None else float("-inf")
+        return sent_at <= known

@@ -22,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from config.errors import BadInput, NotFound, Refused
 from store.columns import now
 from store.database import Database
+from store.forgotten import KeptOut
 from store.tables import Assistant, Import, Source
 from tuning.curation import Say, measure, require_enough
 from tuning.funnel import Step
@@ -79,7 +80,8 @@ async def import_file(
         owner = await staging.session.scalar(select(Assistant).where(Assistant.name == assistant))
         if owner is None:
             raise NotFound(f"There is no assistant “{assistant[:60]}”; add it first.")
-        reading = _Reading(staging, export, owner.id, database.cipher.derive("source_messages.digest"))
+        kept_out = await KeptOut.load(staging.session, database.cipher)
+        reading = _Reading(staging, export, owner.id, database.cipher.derive("source_messages.digest"), kept_out)
         await staging.release()
         read = await reading.run(chat, say)
         await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, read.speaker))
@@ -143,14 +145,16 @@ class _Chat:
 
 
 class _Reading:
-    """One pass over the file: the chat that is wanted is staged, the others are counted."""
+    """One pass over the file: the chat that is wanted is staged, the others are counted. Who was forgotten stays so:
+    what they wrote before that is passed over."""
 
-    def __init__(self, staging: Staging, export: Export, assistant_id: int, digest_key: str) -> None:
+    def __init__(self, staging: Staging, export: Export, assistant_id: int, digest_key: str, kept_out: KeptOut) -> None:
         self.answers = AnswerCount()
         self._staging = staging
         self._export = export
         self._assistant_id = assistant_id
         self._digest_key = bytes.fromhex(digest_key)
+        self._kept_out = kept_out
 
     async def run(self, wanted: str | None, say: Say) -> _Read:
         """Stage the chat, unless this very file was read before."""
@@ -168,6 +172,8 @@ class _Reading:
                     chats.append(_Chat(item))
                 continue
             current = chats[-1]
+            if self._kept_out.covers(export.kind, item.author_id, item.sent_at):
+                continue
             current.kept += 1
             if taken is not current:
                 if taken is not None or not (wanted is None or _is_called(current.head, wanted)):
