@@ -7,13 +7,18 @@ import re
 from bots.events import Card, Sample
 
 CELLS = 12
-_MEANS_SOMETHING = re.compile(r"[\\`*_~|\[\]<>#]")
-_BEGINS_SOMETHING = re.compile(r"^(\s*)([-+=]|\d{1,9}[.)])(?=\s|$|[-=])", re.MULTILINE)
+_ADDRESS = re.compile(r"https?://[^\s<>]+")
+_MEANS_SOMETHING = re.compile(r"[\\`*_~|\[\]<>]|&(?=#|\w)|!(?=\[)")
+_BEGINS_SOMETHING = re.compile(r"^([ \t]*)([-+=#]|\d{1,9}[.)])(?=[\s#=-]|$)", re.MULTILINE)
 
 
 def escape(text: str) -> str:
-    """`text` so that Markdown shows it as it stands."""
-    escaped = _MEANS_SOMETHING.sub(r"\\\g<0>", text)
+    """`text` so that Markdown shows it as it stands; addresses stay what one can press."""
+    done, written = 0, []
+    for address in _ADDRESS.finditer(text):
+        written += [_MEANS_SOMETHING.sub(r"\\\g<0>", text[done : address.start()]), address[0]]
+        done = address.end()
+    escaped = "".join([*written, _MEANS_SOMETHING.sub(r"\\\g<0>", text[done:])])
     return _BEGINS_SOMETHING.sub(lambda found: f"{found[1]}{found[2][:-1]}\\{found[2][-1]}", escaped)
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from bots.answering import buttons_of
-from bots.card_text import card_markdown
+from bots.answering import WORDLESS, buttons_of
+from bots.card_text import card_markdown, escape
 from bots.events import Answer, Button, Card, Done, Event, Heard, Moved, Notice, Removed, Said, Whisper
 from bots.incoming import Incoming
 from bots.outlet import ChannelGone, MessageGone, Outlet, Part
@@ -76,8 +76,8 @@ class Presenter:
             log.info("channel_gone", channel=incoming.channel)
 
     async def left_undelivered(self, account: str) -> list[Undelivered]:
-        """What a process that is gone had to show in this account's channels, oldest first. Call it once, before
-        anything is presented, and give each to `redeliver`."""
+        """Answers that a process which is gone had to show in this account's channels, oldest first. Call it once,
+        after `Conversation.unanswered` and before anything is presented, and give each to `redeliver`."""
         async with self._database.session() as session:
             return await left_undelivered(session, account)
 
@@ -231,7 +231,7 @@ class _Showing:
     async def _finish(self, event: Answer) -> None:
         growing = await self._answer(event.message_id)
         await self._begin(growing)
-        parts = self._outlet.split(event.text) or [Part(CUT_WORDLESS, plain=True)]
+        parts = _said(self._outlet, event.text, cut=event.cut)
         async with self._database.session() as session:
             answer = await session.get(Message, event.message_id)
         undone = answer is None or answer.state == "undone"  # meanwhile, by somebody else's message
@@ -243,7 +243,7 @@ class _Showing:
         """A sentence in place of the answer."""
         growing = await self._answer(answer_id)
         await self._begin(growing)
-        await growing.shown.show(_plain(self._outlet, sentence))
+        await growing.shown.show(_sentence(self._outlet, sentence))
         growing.changed = False
         await self._delivered(answer_id)
 
@@ -276,7 +276,7 @@ class _Showing:
         if self._message.passing is not None:
             before, self._message.passing = self._message.passing, None
             await shown.take_place_of(before)
-        await shown.show(_plain(self._outlet, sentence))
+        await shown.show(_sentence(self._outlet, sentence))
         if passing:
             self._message.passing = shown
 
@@ -326,13 +326,22 @@ class _Showing:
 
 
 def _plain(outlet: Outlet, text: str) -> list[Part]:
-    """Text as it stands, in as many parts as it takes."""
+    """Text that is still being said: what is open in it may yet be closed, so none of it is formatted."""
     return [Part(part.text, plain=True) for part in outlet.split(text)]
+
+
+def _sentence(outlet: Outlet, sentence: str) -> list[Part]:
+    """Words of our own, which no character in them may format."""
+    return outlet.split(escape(sentence))
 
 
 def _settled(outlet: Outlet, answer: Message) -> tuple[list[Part], tuple[Button, ...]]:
     """A logged answer as it is shown in the end: its parts and buttons."""
     if answer.state == "failed":
-        return _plain(outlet, answer.text), ()
-    parts = outlet.split(answer.text) or [Part(CUT_WORDLESS, plain=True)]
-    return parts, buttons_of(answer.id)
+        return _sentence(outlet, answer.text), ()
+    return _said(outlet, answer.text, cut=answer.state == "cut"), buttons_of(answer.id)
+
+
+def _said(outlet: Outlet, text: str, *, cut: bool) -> list[Part]:
+    """All of an answer; where there is nothing in it to be seen, a sentence in its place."""
+    return outlet.split(text) or _sentence(outlet, CUT_WORDLESS if cut else WORDLESS)

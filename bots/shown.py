@@ -94,6 +94,9 @@ class Shown:
 
     async def move_down(self) -> None:
         """Show it in new messages; those it had are deleted once the new ones are there."""
+        for number, message in enumerate(self._messages):
+            if message.external_id is None:
+                await self._look_for(number, message)
         async with self._database.session() as session:
             for number, message in enumerate(self._messages):
                 if message.external_id is not None:

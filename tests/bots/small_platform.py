@@ -39,6 +39,7 @@ class SmallPlatform:
     limit: int = 200
     pace: float = 0.0
     remembers_nonces: bool = True
+    finds: bool = True
     whispers: bool = True
     refuses: Callable[[str], bool] = lambda text: False
     at: Callable[[str], None] = lambda call: None
@@ -119,4 +120,4 @@ class SmallPlatform:
     async def find_sent(self, nonce: str, after: str | None) -> str | None:
         await self._call("find_sent")
         found = [key for key, message in self.messages.items() if message.nonce == nonce]
-        return found[0] if found else None
+        return found[0] if found and self.finds else None
