@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bots.conversation import Conversation
-from bots.events import Answer, Card, Done, Event, Heard, Moved, Notice, Removed, Said, Whisper
+from bots.events import Answer, Card, Done, Event, Heard, Moved, Notice, Removed, Said, Voted, Whisper
 from bots.incoming import Incoming
 from bots.web.access import Session
 from bots.web.feed import Entry, Feed, Feeds
@@ -21,10 +21,13 @@ from serving.router import Place, resolve, set_route
 from store.assistants import find_assistant, list_assistants
 from store.conversations import find_channel, open_channel, transcript
 from store.tables import Message
+from store.votes import votes_of
 from tuning import jobs
 
 ACCOUNT = "web"
 SHOWN_MESSAGES = 200
+PRESSED = "b-"
+"""What the ids begin with that the page gives to pressed buttons."""
 
 
 class Hub:
@@ -38,8 +41,9 @@ class Hub:
     def submit(self, session: Session, text: str, external_id: str, *, quiet: bool = False) -> None:
         """Hand a message in; what comes of it appears in the channel's feed. `quiet` ones show no message."""
         incoming = Incoming(
-            ACCOUNT, session.channel, session.public_id, "You", session.role, text, external_id, mentioned=True
-        )
+            ACCOUNT, session.channel, session.public_id, "You", session.role, text, external_id, mentioned=True,
+            pressed=external_id.startswith(PRESSED),
+        )  # fmt: skip
         self._start(self.conversation.handle(incoming), incoming, quiet=quiet)
 
     def answer_left(self, incoming: Incoming) -> None:
@@ -108,18 +112,22 @@ class Hub:
         async with self.conversation.database.session() as database:
             channel = await find_channel(database, session.channel)
             messages = await transcript(database, channel, SHOWN_MESSAGES) if channel is not None else []
-        places = [(message.answers or message.id, 0, message_of(message)) for message in messages]
+            answers = [message.id for message in messages if message.role == "assistant"]
+            votes = await votes_of(database, f"{ACCOUNT}:{session.public_id}", answers)
+        places = [
+            (message.answers or message.id, 0, message_of(message, votes.get(message.id, 0))) for message in messages
+        ]
         places += [(after, 1, entry) for after, entry in shown]
         items = [entry for _, _, entry in sorted(places, key=lambda place: place[:2])]  # stable: each keeps its order
         return {"items": items, "cursor": cursor}
 
 
-def message_of(message: Message) -> Entry:
-    """A logged message as browsers show it."""
+def message_of(message: Message, vote: int) -> Entry:
+    """A logged message as browsers show it, and what the one who looks thinks of it: 1, -1 or 0."""
     return {
         "kind": "message", "id": message.id, "role": message.role, "text": message.text, "state": message.state,
         "version": message.version, "answers": message.answers, "client_id": message.external_id,
-        "at": message.created_at.isoformat(),
+        "at": message.created_at.isoformat(), "vote": vote,
     }  # fmt: skip
 
 
@@ -140,11 +148,13 @@ def entry_of(event: Event, incoming: Incoming, feed: Feed, said: dict[int, int])
         case Notice():
             return {"kind": "notice", "key": secrets.token_hex(6), "text": event.text, "tone": event.tone,
                     "passing": event.passing, "id": event.message_id}  # fmt: skip
+        case Voted():
+            return {"kind": "voted", "id": event.message_id, "value": event.value, "text": event.text}
         case Whisper():
             return {"kind": "notice", "key": secrets.token_hex(6), "text": event.text, "tone": "plain",
                     "passing": False, "id": None}  # fmt: skip
         case Card():
-            return {"kind": "card", **asdict(event)}
+            return {"kind": "card", "client_id": incoming.external_id, **asdict(event)}
         case Removed():
             return {"kind": "removed", "ids": list(event.message_ids),
                     "until": feed.last_message if event.everything else None}  # fmt: skip

@@ -18,11 +18,23 @@ let opened = false;
 let stopFollowing = () => {};
 let pinned = true;
 
-const speak = (words) => { $("spoken").textContent = words; };
+const SPOKEN_MS = 15_000;
+
+// Read out one after the other: what comes next must not take the place of what was not read yet.
+function speak(words) {
+  const line = element("p", {}, words);
+  $("spoken").append(line);
+  setTimeout(() => line.remove(), SPOKEN_MS);
+}
 const say = (sentence) => log.entry({ kind: "notice", key: newId("own"), text: sentence, tone: "warning", passing: false });
 
 const log = new Log($("log"), {
-  command: (command) => send(command, newId("b")),
+  command: (command) => {
+    const id = newId("b");
+    send(command, id);
+    return id;
+  },
+  teach: (question) => begin(`/teach ${question} => `),
   resend: (words, id) => send(words, id),
   speak,
   changed: settle,
@@ -66,6 +78,7 @@ function showSession(next) {
   $("picker-part").hidden = session.assistants.length < 2 && Boolean(session.assistant);
   $("picker").replaceChildren(...session.assistants.map(pickerItem));
   const operator = session.role !== "member";
+  document.body.toggleAttribute("data-operator", operator);
   $("operator").hidden = operator;
   $("operator-note").hidden = !operator;
   if (next.status) showStatus(next.status);
@@ -164,8 +177,10 @@ async function send(words, id) {
   try {
     await sendMessage(words, id);
   } catch (error) {
-    if (id.startsWith("b-")) say(error.message);
-    else log.notSent(words, id, error.message);
+    if (id.startsWith("b-")) {
+      log.release(id);
+      say(error.message);
+    } else log.notSent(words, id, error.message);
   }
 }
 
@@ -183,6 +198,15 @@ function grow() {
   $("count").classList.toggle("over", count > longest);
   $("send").disabled = !text.value.trim() || count > longest;
   settle();
+}
+
+// Puts words into the box for the person to go on with.
+function begin(words) {
+  text.value = words;
+  hints.close();
+  grow();
+  text.focus();
+  text.setSelectionRange(words.length, words.length);
 }
 
 function submit() {

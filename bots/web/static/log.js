@@ -4,6 +4,9 @@ import { element, markdown } from "./markdown.js";
 
 const AGAIN = "M4 12a8 8 0 1 0 2.6-5.9M4 4v4.5h4.5";
 const COPY = "M9 9h10v10H9zM5 15V5h10";
+const GOOD = "M7 11v9H4v-9zM7 11l4-7.5c1.3 0 2 1 1.8 2.2L12 9.5h6a1.8 1.8 0 0 1 1.8 2.1l-1 6.6a2 2 0 0 1-2 1.8H7";
+const BAD = "M7 13V4H4v9zM7 13l4 7.5c1.3 0 2-1 1.8-2.2L12 14.5h6a1.8 1.8 0 0 0 1.8-2.1l-1-6.6a2 2 0 0 0-2-1.8H7";
+const BETTER = "M4 20l1-4.5L15.5 5l3.5 3.5L8.5 19z";
 
 function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -16,9 +19,11 @@ function icon(path) {
 }
 
 export class Log {
-  // `command(text)` sends a command; `resend(text, id)` sends a message once more; `speak(text)` reads it out.
-  constructor(list, { command, resend, speak, changed }) {
-    Object.assign(this, { list, command, resend, speak, changed });
+  // `command(text)` sends a command and gives its id; `resend(text, id)` sends a message once more; `speak(text)` reads
+  // it out; `teach(question)` begins a better answer to it.
+  constructor(list, { command, resend, speak, changed, teach }) {
+    Object.assign(this, { list, command, resend, speak, changed, teach });
+    this.pressed = new Map();
     this.items = new Map();
     this.answers = new Map();
     this.dirty = new Set();
@@ -30,6 +35,7 @@ export class Log {
     this.items.clear();
     this.answers.clear();
     this.under_way.clear();
+    this.pressed.clear();
   }
 
   get empty() {
@@ -158,7 +164,7 @@ export class Log {
     if (first && answer.text) this.speak(answer.text);
   }
 
-  whole({ id, answers: question, text, state, version }) {
+  whole({ id, answers: question, text, state, version, vote }) {
     this.thought(question);
     this.under_way.delete(`m${id}`);
     this.dirty.delete(id);
@@ -168,9 +174,14 @@ export class Log {
     item.querySelector(".words").replaceChildren(markdown(text));
     item.querySelector(".actions")?.remove();
     if (version) item.title = `Answered by ${version}`;
-    const actions = element("div", { class: "actions" });
-    if (text) actions.append(this.action("Copy", COPY, "copy", (button) => this.copy(id, button)));
-    actions.append(this.action("Again", AGAIN, "again", () => this.command("/again")));
+    const actions = element("div", { class: "actions", role: "group", "aria-label": "About this answer" });
+    if (text) {
+      actions.append(this.action("Copy", COPY, "copy", (button) => this.copy(id, button)));
+      actions.append(this.ballot("Good", GOOD, "good", id, vote === 1), this.ballot("Bad", BAD, "bad", id, vote === -1));
+      const asked = this.items.get(`m${question}`)?.textContent;
+      if (asked) actions.append(this.action("Better", BETTER, "better", () => this.teach(asked)));
+    }
+    actions.append(this.action("Again", AGAIN, "again", () => this.command(`/again ${id}`)));
     if (state === "cut") actions.prepend(element("span", { class: "aside" }, "Stopped here"));
     item.append(actions);
   }
@@ -179,6 +190,20 @@ export class Log {
     const button = element("button", { type: "button", class: kind }, icon(path), element("span", {}, label));
     button.addEventListener("click", () => press(button));
     return button;
+  }
+
+  // A vote is pressed or not; what stands is what the server says.
+  ballot(label, path, kind, id, stands) {
+    const button = this.action(label, path, kind, () => this.command(`/vote ${kind} ${id}`));
+    button.setAttribute("aria-pressed", String(stands));
+    return button;
+  }
+
+  on_voted({ id, value, text }) {
+    const item = this.items.get(`m${id}`);
+    item?.querySelector(".actions .good")?.setAttribute("aria-pressed", String(value === 1));
+    item?.querySelector(".actions .bad")?.setAttribute("aria-pressed", String(value === -1));
+    this.speak(text);
   }
 
   async copy(id, button) {
@@ -220,49 +245,63 @@ export class Log {
   }
 
   on_card(card) {
-    const item = element("li", { class: `card ${card.tone}` }, element("h3", {}, card.title));
+    const item = element("li", { class: `card ${card.tone}`, tabindex: "-1", "data-by": card.client_id },
+      element("h3", {}, card.title));
     if (card.key === "help") item.append(this.commandList(card.lines));
     else for (const line of card.lines) item.append(element("p", {}, line));
     if (card.bar !== null) {
       const bar = element("progress", { max: "1", value: String(card.bar), "aria-label": card.title });
       item.querySelector("h3").after(bar);
     }
-    for (const sample of card.samples) item.append(this.sample(sample));
-    if (card.buttons.length) {
-      const row = element("div", { class: "row" });
-      for (const { label, command, weight } of card.buttons) {
-        const button = element("button", { type: "button", class: `button ${weight}` }, label);
-        button.addEventListener("click", () => {
-          for (const other of row.children) other.disabled = true;
-          this.command(command);
-        });
-        row.append(button);
-      }
-      item.append(row);
-    }
+    for (const sample of card.samples) item.append(this.sample(sample, card.key.startsWith("report-")));
+    if (card.buttons.length) item.append(this.row(card));
     const before = this.items.get(`c${card.key}`);
-    const title = before?.querySelector("h3")?.textContent;
-    const fresh = before && card.bar === null && title !== card.title;
-    if (before && (fresh || !before.querySelector("progress"))) this.drop(`c${card.key}`); // news go to the end
-    else if (before?.querySelector("progress") && card.bar !== null) {
-      if (this.refresh(before, item, title !== card.title)) return;
+    const retitled = before?.querySelector("h3").textContent !== card.title;
+    if (retitled) {
+      const title = /[.!?…]$/.test(card.title) ? card.title : `${card.title}.`;
+      this.speak(`${title} ${card.bar === null ? card.lines.join(" ") : ""}`);
     }
-    if (!before || title !== card.title) this.speak(`${card.title}. ${card.bar === null ? card.lines.join(" ") : ""}`);
+    // What its own message goes on with, or its own button brought about, changes where it stands; else it is news.
+    const stays = before && (before.dataset.by === card.client_id || this.pressed.get(card.client_id)?.key === card.key);
+    if (!stays) this.drop(`c${card.key}`);
+    else if (before.querySelector("progress") && card.bar !== null) {
+      this.refresh(before, item);
+      return;
+    } else item.classList.add("still");
+    const focused = stays && before.contains(document.activeElement);
     this.put(`c${card.key}`, item);
+    if (focused) (item.querySelector("button") || item).focus();
+  }
+
+  // The buttons of a card wait together until what was pressed is done.
+  row(card) {
+    const row = element("div", { class: "row" });
+    for (const { label, command, weight } of card.buttons) {
+      const button = element("button", { type: "button", class: `button ${weight}` }, label);
+      button.addEventListener("click", () => {
+        for (const other of row.children) other.disabled = true;
+        this.pressed.set(this.command(command), { row, key: card.key });
+      });
+      row.append(button);
+    }
+    return row;
+  }
+
+  release(id) {
+    for (const button of this.pressed.get(id)?.row.children ?? []) button.disabled = false;
+    this.pressed.delete(id);
   }
 
   // Changes a progress card in place, so that its bar glides and a button in focus stays in focus.
-  refresh(before, item, retitled) {
-    const old = [...before.querySelectorAll("p")];
-    const now = [...item.querySelectorAll("p")];
+  refresh(before, item) {
     before.querySelector("progress").value = item.querySelector("progress").value;
-    if (retitled) {
-      before.querySelector("h3").textContent = item.querySelector("h3").textContent;
-      this.speak(before.querySelector("h3").textContent);
-    }
-    old.forEach((line) => line.remove());
-    before.querySelector("progress").after(...now);
-    return true;
+    before.querySelector("h3").textContent = item.querySelector("h3").textContent;
+    before.querySelectorAll("p").forEach((line) => line.remove());
+    before.querySelector("progress").after(...item.querySelectorAll("p"));
+    const [row, fresh] = [before.querySelector(".row"), item.querySelector(".row")];
+    if (row?.textContent === fresh?.textContent) return;
+    row?.remove();
+    if (fresh) before.append(fresh);
   }
 
   commandList(lines) {
@@ -276,10 +315,10 @@ export class Log {
     return list;
   }
 
-  sample({ question, answers }) {
+  sample({ question, answers }, report) {
     const list = element("dl");
     answers.forEach(([name, answer], at) => {
-      list.append(element("dt", {}, name), element("dd", at === answers.length - 1 ? { class: "newest-answer" } : {}, answer));
+      list.append(element("dt", {}, name), element("dd", report && at === answers.length - 1 ? { class: "newest-answer" } : {}, answer));
     });
     return element("div", { class: "sample" }, element("p", { class: "sample-question" }, question), list);
   }
@@ -298,6 +337,7 @@ export class Log {
   }
 
   on_done({ client_id }) {
+    this.release(client_id);
     const item = this.items.get(`sent-${client_id}`);
     if (item) this.drop(`sent-${client_id}`);
     this.dropPassing();
