@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
-import yarl
 from aiohttp import ClientSession, ClientWebSocketResponse, TraceConfig, TraceRequestStartParams
 from discord.errors import HTTPException, LoginFailure
 from discord.gateway import DiscordWebSocket
@@ -50,7 +50,7 @@ class Calls(HTTPClient):
         super().__init__(asyncio.get_running_loop(), http_trace=pacing)
         self.revoked = asyncio.Event()
         self._api_base = api_base
-        self._gateway: yarl.URL | None = None
+        self._gateway: str | None = None
         self._turns = Turns()
 
     @property
@@ -83,8 +83,7 @@ class Calls(HTTPClient):
         else:
             user = await self._me()
         if self._api_base is not None:
-            _, address, _ = await self.get_bot_gateway()
-            self._gateway = yarl.URL(address)
+            _, self._gateway, _ = await self.get_bot_gateway()
         return user
 
     async def _me(self) -> Any:
@@ -96,10 +95,10 @@ class Calls(HTTPClient):
             raise
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> ClientWebSocketResponse:
-        address = yarl.URL(url)
-        if self._gateway is not None and address.host == DiscordWebSocket.DEFAULT_GATEWAY.host:
-            address = self._gateway.with_query(address.query)
-        return await super().ws_connect(str(address), compress=compress)
+        asked = urlsplit(url)
+        if self._gateway is not None and asked.hostname == DiscordWebSocket.DEFAULT_GATEWAY.host:
+            url = f"{self._gateway}?{asked.query}"
+        return await super().ws_connect(url, compress=compress)
 
     async def close(self) -> None:
         """A gateway client is done with them; others go on."""

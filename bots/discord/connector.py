@@ -119,7 +119,8 @@ class DiscordConnector:
             client.event(listener)
 
         async def on_ready() -> None:
-            await _end(self._catching_up)
+            if self._catching_up is not None:
+                self._catching_up.cancel()
             self._catching_up = asyncio.create_task(self._catch_up(client, talk, messages, reading))
 
         client.event(on_ready)

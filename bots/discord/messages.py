@@ -53,15 +53,16 @@ class Messages:
         if message.edited_at is None or not message.content or not incomings.is_persons(message):
             return
         key = incomings.channel_key(talk.account, message.channel.id)
-        await talk.conversation.edited(key, str(message.id), incomings.readable(message, talk.us))
+        talk.begin(talk.conversation.edited(key, str(message.id), incomings.readable(message, talk.us)))
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         key = incomings.channel_key(self._talk.account, payload.channel_id)
-        await self._talk.conversation.deleted(key, [str(payload.message_id)])
+        self._talk.begin(self._talk.conversation.deleted(key, [str(payload.message_id)]))
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         key = incomings.channel_key(self._talk.account, payload.channel_id)
-        await self._talk.conversation.deleted(key, [str(one) for one in sorted(payload.message_ids)])
+        ids = [str(one) for one in sorted(payload.message_ids)]
+        self._talk.begin(self._talk.conversation.deleted(key, ids))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """The bot was added to a server: say so where it may."""
@@ -86,13 +87,15 @@ class Messages:
         talk.begin(talk.show(talk.conversation.greeting(incoming), incoming, talk.outlet(channel.id)))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        await self.gone_from(guild.id)
+        self._talk.begin(self.gone_from(guild.id))
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        await self._talk.conversation.left(incomings.channel_key(self._talk.account, channel.id))
+        key = incomings.channel_key(self._talk.account, channel.id)
+        self._talk.begin(self._talk.conversation.left(key))
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        await self._talk.conversation.left(incomings.channel_key(self._talk.account, payload.thread_id))
+        key = incomings.channel_key(self._talk.account, payload.thread_id)
+        self._talk.begin(self._talk.conversation.left(key))
 
     async def gone_from(self, guild_id: int) -> None:
         """The bot is no longer in this server."""

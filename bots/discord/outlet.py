@@ -6,6 +6,8 @@ nonce makes no second message; that no text of ours ever notifies anybody but wh
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +18,6 @@ import structlog
 from discord.errors import DiscordServerError, Forbidden, HTTPException, NotFound
 from discord.http import Route
 from discord.utils import snowflake_time, utcnow
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from bots.discord.calls import Calls
 from bots.discord.components import rows_of
@@ -26,6 +27,7 @@ from bots.outlet import ChannelGone, MessageGone, Part
 
 PACE = 1.2
 """Seconds between two edits of one message; Discord allows five in five seconds, and sends need room as well."""
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 KEEP_TRYING = 600.0
 """Seconds for which Discord may be out of order before a call is given up; the next start takes it up again."""
 NONCES_LAST = timedelta(minutes=2)
@@ -159,13 +161,14 @@ def message_body(part: Part, buttons: Sequence[Button]) -> dict[str, Any]:
 
 async def patiently(call: Callable[[], Awaitable[Result]]) -> Result:
     """The call's result, tried again while Discord or the way to it is out of order."""
-    trying = AsyncRetrying(
-        retry=retry_if_exception_type(OUT_OF_ORDER),
-        wait=wait_exponential_jitter(multiplier=0.5, max=30.0),
-        stop=stop_after_delay(KEEP_TRYING),
-        reraise=True,
-    )
-    async for attempt in trying:
-        with attempt:
+    clock = asyncio.get_running_loop().time
+    until, wait = clock() + KEEP_TRYING, FIRST_WAIT
+    while True:
+        try:
             return await call()
-    raise AssertionError("the last try returns or raises")
+        except OUT_OF_ORDER as error:
+            if clock() > until:
+                raise
+            log.info("discord_call_failed", kind=type(error).__name__)
+        await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 - a pause, no secret
+        wait = min(2 * wait, LONGEST_WAIT)
