@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import getpass
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from config.errors import JobFailed, Refused
+from config.errors import BadInput, JobFailed, Refused
 from config.names import VersionName
 from console.output import Steps, console, duration, errors, print_json, steps, table
 from console.workplace import Workplace, run, workplace
@@ -17,6 +17,7 @@ from store.assistants import find_assistant, find_version
 from store.tables import Job
 from tuning.jobs import cancel, enqueue, follow, preview, recent
 from tuning.runner import JobRunner
+from tuning.training.run import Method
 from tuning.versions import Move, VersionView, history, previous, promotable, promote, rollback
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -32,6 +33,9 @@ def register(app: typer.Typer) -> None:
 
 def tune(
     name: Annotated[str, typer.Argument(help="The assistant to retrain.")],
+    method: Annotated[
+        str, typer.Option(help="lora: an adapter; partial or full: weights themselves, then turned into an adapter.")
+    ] = "lora",
     promote_if_passed: Annotated[bool, typer.Option("--promote", help="Put it into service if it passes.")] = False,
     json: Json = False,
 ) -> None:
@@ -46,7 +50,7 @@ def tune(
             if not plan.enough:
                 raise Refused(plan.sentence)
             errors.print(plan.sentence, markup=False)
-            job, fresh = await enqueue(place.database, name, getpass.getuser())
+            job, fresh = await enqueue(place.database, name, getpass.getuser(), _method(method))
             if not fresh:
                 errors.print(f"{name} is being retrained already (job {job.id}); following it.", markup=False)
             with steps() as shown:
@@ -98,6 +102,13 @@ async def _to_its_end(place: Workplace, job_id: int, shown: Steps) -> Job:
         raise
     finally:
         runner.release()
+
+
+def _method(given: str) -> Method:
+    for known in get_args(Method):
+        if given == known:
+            return cast("Method", known)
+    raise BadInput(f"There is no method “{given[:30]}”; choose lora, partial or full.")
 
 
 STEP_NAMES = {"waiting": "Waiting", "reading": "Reading the log", "learning": "Learning", "measuring": "Measuring"}

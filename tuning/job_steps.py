@@ -31,7 +31,7 @@ from tuning.curation import Curated, curate
 from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
 from tuning.training.process import TrainerKilled, run_training
-from tuning.training.run import RunFolder, TrainingRun, write_whole
+from tuning.training.run import Method, RunFolder, TrainingRun, rank_for, write_whole
 from tuning.versions import promote
 
 EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
@@ -164,8 +164,11 @@ class JobSteps:
         if self._run.settings.exists():
             return
         hardware = plan(probe(self._settings.home), self._model)
+        method: Method = (self._job.settings or {}).get("method", "lora")
         run = TrainingRun(
             model=self._model.location,
+            method=method,
+            rank=rank_for(method, self._lines(), hardware.max_lora_rank),
             device=hardware.device,
             dtype=hardware.dtype,
             threads=hardware.training_threads,
@@ -173,6 +176,11 @@ class JobSteps:
             system_prompt=self._assistant.system_prompt,
         )
         write_whole(self._run.settings, run.model_dump_json(indent=1).encode())
+
+    def _lines(self) -> int:
+        """Examples to learn from."""
+        with self._run.train.open("rb") as lines:
+            return sum(1 for _ in lines)
 
     @property
     def _system_prompt(self) -> str:

@@ -22,6 +22,7 @@ from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Job
 from tuning.curation import MIN_EXAMPLES, Curated, measure
+from tuning.training.run import Method
 
 ACTIVE = ("queued", "running")
 TOKENS_AN_EXAMPLE = 60
@@ -90,7 +91,7 @@ async def _estimate(session: AsyncSession, settings: Settings, assistant: Assist
     return round(GATE_SECONDS + work / speed)
 
 
-async def enqueue(database: Database, assistant_name: str, asked_by: str) -> tuple[Job, bool]:
+async def enqueue(database: Database, assistant_name: str, asked_by: str, method: Method = "lora") -> tuple[Job, bool]:
     """Ask for a retrain. An assistant has one job at a time: an active one is returned instead, and False with it."""
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
@@ -99,7 +100,7 @@ async def enqueue(database: Database, assistant_name: str, asked_by: str) -> tup
         running = await _active(session, assistant)
         if running is not None:
             return running, False
-        job = Job(assistant_id=assistant.id, asked_by=asked_by)
+        job = Job(assistant_id=assistant.id, asked_by=asked_by, settings={"method": method})
         session.add(job)
         await session.flush()
         return job, True

@@ -7,6 +7,7 @@ started it is gone, it stops as if asked to: whoever starts next begins where it
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -57,25 +58,40 @@ def train(folder: RunFolder, stop: Stop) -> int:
     # Threads that wait for each other in a loop starve one another where anything else is running: measured four times
     # slower on two busy cores. Must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import torch  # seconds; SIGTERM is already heard
-
-    from tuning.training.loop import Cancelled, Training
+    from tuning.training.loop import Cancelled, Training  # imports torch: seconds; SIGTERM is already heard
+    from tuning.training.memory import is_shortage
 
     try:
         Training(folder, run, stop).go()
     except Cancelled:
         return CANCELLED
-    except torch.cuda.OutOfMemoryError as error:
+    except Exception as error:
+        if not is_shortage(error):
+            raise
+        where = "The GPU's memory" if run.device == "cuda" else "This machine's memory"
         raise JobFailed(
-            "The GPU's memory was too small for this tuning; choose a smaller base model or shorter conversations."
+            f"{where} was too small for this tuning, even one conversation at a time; close other programs or choose a "
+            "smaller base model."
         ) from error
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
-            raise JobFailed(
-                "This machine's memory was too small for this tuning; close other programs or choose a smaller model."
-            ) from error
-        raise
     return DONE
+
+
+def sentence_for(error: Exception) -> str:
+    """What a person reads of it."""
+    if isinstance(error, ParlanceError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full, so the tuning could not go on; make room and start it again."
+    return "The tuning failed unexpectedly; start it again, and see its log."
+
+
+def tell(folder: RunFolder, sentence: str) -> None:
+    """Leave the sentence for the platform. Where not even that fits on the disk, the exit code has to do."""
+    try:
+        write_whole(folder.error, f"{sentence}\n".encode())
+        say_state(folder, "failed")
+    except OSError as error:
+        print(f"{sentence} (and it could not be noted: {error})", file=sys.stderr)  # noqa: T201
 
 
 def main() -> int:
@@ -95,10 +111,7 @@ def main() -> int:
             code = train(folder, stop)
         except Exception as error:
             traceback.print_exc()
-            known = isinstance(error, ParlanceError)
-            sentence = str(error) if known else "The tuning failed unexpectedly; start it again, and see its log."
-            write_whole(folder.error, f"{sentence}\n".encode())
-            say_state(folder, "failed")
+            tell(folder, sentence_for(error))
             return FAILED
         if code == CANCELLED:
             say_state(folder, "cancelled")

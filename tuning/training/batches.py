@@ -111,6 +111,12 @@ def group(rows: Sequence[Row], budget: int, rng: random.Random | None = None) ->
     return groups
 
 
+def parts(places: Sequence[int], count: int) -> list[Sequence[int]]:
+    """The places in at most `count` parts of like size, in order; none that is empty."""
+    size = -(-len(places) // count) or 1
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
 def plan_steps(
     rows: Sequence[Row], replay: Sequence[Row], *, budget: int, epochs: int, share: float, seed: int
 ) -> list[Step]:

@@ -7,11 +7,10 @@ for a request to stop between any two passes through the model.
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import random
-import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -22,11 +21,14 @@ import torch
 
 from config.errors import BadInput
 from serving.prompt import ChatTokenizer
-from tuning.training import checkpoint, fused, lora
-from tuning.training.batches import Batch, Row, Step, collate, digest, group, plan_steps, read_rows
+from tuning.training import checkpoint, lora
+from tuning.training.batches import Batch, Row, Step, collate, digest, group, parts, plan_steps, read_rows
 from tuning.training.losses import Replay, mean_loss, summed_loss
+from tuning.training.memory import is_shortage, peak, release
 from tuning.training.parity import parity_rows
+from tuning.training.provenance import code_digest, versions
 from tuning.training.run import GENERAL_REPLAY, Progress, RunFolder, TrainingResult, TrainingRun, write_whole
+from tuning.training.tuned import prepare, put_weights, weights_of
 
 WARM_UP = 0.06
 LAST_RATE = 0.05
@@ -89,22 +91,23 @@ class Training:
         self._watched_batches = self._batches(watched_rows)
 
         self._pause()
-        self.model = lora.attach(lora.load_base(run), run)
-        fused.fuse(self.model, bfloat16=run.fast_products and fused.fast_bfloat16())
-        self.parameters = list(lora.trained(self.model).values())
+        self.tuned = prepare(lora.load_base(run), run)
+        self.model = self.tuned.model
+        self.parameters = list(self.tuned.trained().values())
         width = self.model.get_output_embeddings().weight.shape[1]
-        self.learning_rate = run.learning_rate or lora.suggested_learning_rate(width)
+        self.learning_rate = run.learning_rate or lora.suggested_learning_rate(width) * self.tuned.rate
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
-        self.best: lora.Weights = lora.weights_of(self.model)
+        self._parts = 1
+        self.best: lora.Weights = weights_of(self.tuned)
         self._resume()
 
     def go(self) -> TrainingResult:
         """Train, write the adapter, parity.json and result.json. Raises Cancelled when asked to stop."""
         course, run = self.course, self.run
         self.replay = Replay(
-            self.model, self.replay_rows if run.replay_share else [], lambda: lora.untouched(self.model),
+            self.model, self.replay_rows if run.replay_share else [], self.tuned.untouched,
             self.device, run.batch_tokens * MEASURED_AT_ONCE,
         )  # fmt: skip
         if not course.measured_at:
@@ -131,21 +134,40 @@ class Training:
         rate = self._rate(self.course.step)
         for group_ in self.optimizer.param_groups:
             group_["lr"] = self.learning_rate * rate
-        batch = collate([self.rows[place] for place in step.rows]).to(self.device)
-        general = sum(len(self.replay_rows[place].learnt) for place in step.replay)
-        tokens = len(batch.targets) + general
-        loss = summed_loss(self.model, batch)
-        (loss / tokens).backward()
-        if step.replay:
-            self._pause()
-            there = self.replay.loss(step.replay)
-            (there.cross_entropy / tokens + self.run.kl_weight * there.kl / general).backward()
+        while True:
+            try:
+                value = self._accumulate(step)
+                break
+            except Exception as error:
+                if not is_shortage(error) or self._parts >= max(len(step.rows), len(step.replay)):
+                    raise
+            # Outside the except block, whose error would keep the failed pass alive.
+            self.optimizer.zero_grad()
+            self._parts *= 2
+            release()
+            print(f"memory is short; each step is now taken in {self._parts} parts", file=sys.stderr)  # noqa: T201
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        course, value = self.course, loss.item() / len(batch.targets)
+        course = self.course
         course.loss = value if course.loss is None else 0.9 * course.loss + 0.1 * value
-        course.learnt += len(batch.targets)
+        course.learnt += sum(len(self.rows[place].learnt) for place in step.rows)
+
+    def _accumulate(self, step: Step) -> float:
+        """Gradients of one step, in as many parts as memory asks for; its community loss, nats per learnt token."""
+        learnt = sum(len(self.rows[place].learnt) for place in step.rows)
+        general = sum(len(self.replay_rows[place].learnt) for place in step.replay)
+        total = 0.0
+        for places in parts(step.rows, self._parts):
+            loss = summed_loss(self.model, collate([self.rows[place] for place in places]).to(self.device))
+            (loss / (learnt + general)).backward()
+            total += loss.item()
+            self._pause()
+        for places in parts(step.replay, self._parts):
+            there = self.replay.loss(places)
+            (there.cross_entropy / (learnt + general) + self.run.kl_weight * there.kl / general).backward()
+            self._pause()
+        return total / learnt
 
     def _rate(self, step: int) -> float:
         """Share of the peak learning rate: a short warm-up, then a straight line down."""
@@ -166,7 +188,7 @@ class Training:
         course.general.append(general)
         if held_out < course.best_loss and self._kept(general):
             course.best_loss, course.best_step, course.without_better = held_out, course.step, 0
-            self.best = lora.weights_of(self.model)
+            self.best = weights_of(self.tuned)
         else:
             course.without_better += 1
         self._say("training", now=True)
@@ -177,14 +199,12 @@ class Training:
     def _finish(self) -> TrainingResult:
         course, folder = self.course, self.folder
         self._say("finishing", now=True)
-        lora.put_weights(self.model, self.best)
-        fused.part(self.model)
+        put_weights(self.tuned, self.best)
         fresh = folder.folder / ".adapter"
         shutil.rmtree(fresh, ignore_errors=True)
-        lora.save_adapter(self.model, fresh)
+        again = self.tuned.finish(fresh)
         shutil.rmtree(folder.adapter, ignore_errors=True)
         fresh.replace(folder.adapter)
-        again = lora.load_adapter(self.model.unload(), folder.adapter)
         parity = parity_rows(
             again, folder.held_out, self.tokenizer, self.run.system_prompt, self.run.context, self._pause
         )
@@ -202,14 +222,18 @@ class Training:
             learnt_tokens=course.learnt,
             tokens_per_second=course.learnt / max(course.seconds, 1e-9),
             seconds=course.seconds,
-            peak_memory=self._peak_memory(),
+            peak_memory=peak(self.device),
             learning_rate=self.learning_rate,
             examples=len(self.rows),
             held_out_examples=len(self.held_out),
             left_out=self.left_out,
+            method=self.run.method,
+            rank=self.run.rank,
+            kept=self.tuned.kept,
             seed=self.run.seed,
             data_digest=self.digest,
-            versions={name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
+            code=code_digest(),
+            versions=versions(),
         )
         write_whole(folder.result, result.model_dump_json(indent=2).encode())
         self._say("done", now=True)
@@ -239,7 +263,7 @@ class Training:
             {
                 "fingerprint": self._fingerprint(),
                 "course": asdict(self.course),
-                "weights": lora.weights_of(self.model),
+                "weights": weights_of(self.tuned),
                 "best": self.best,
                 "optimizer": self.optimizer.state_dict(),
                 "random": random_states,
@@ -253,7 +277,7 @@ class Training:
         if state is None:
             return
         self.course = Course(**state["course"])
-        lora.put_weights(self.model, state["weights"])
+        put_weights(self.tuned, state["weights"])
         self.best = state["best"]
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"]["cpu"])
@@ -291,8 +315,3 @@ class Training:
         )
         self.folder.write_progress(self.progress)
         self._written = clock
-
-    def _peak_memory(self) -> int:
-        if self.device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self.device))
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -46,9 +46,7 @@ def load_base(run: TrainingRun) -> Any:
 def attach(base: Any, run: TrainingRun) -> PeftModel:
     """A fresh adapter on every linear layer but the output head, its start set by the seed."""
     torch.manual_seed(run.seed)
-    deep = run.gradient_checkpointing
-    if deep if deep is not None else base.num_parameters() > LARGE:
-        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    save_memory(base, run)
     config = LoraConfig(
         r=run.rank,
         lora_alpha=run.alpha,
@@ -57,6 +55,13 @@ def attach(base: Any, run: TrainingRun) -> PeftModel:
         task_type="CAUSAL_LM",
     )
     return cast("PeftModel", get_peft_model(base, config))
+
+
+def save_memory(base: Any, run: TrainingRun) -> None:
+    """Where the run or the model's size asks for it: activations are computed again in the backward pass."""
+    deep = run.gradient_checkpointing
+    if deep if deep is not None else base.num_parameters() > LARGE:
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def suggested_learning_rate(width: int) -> float:
@@ -70,18 +75,6 @@ def suggested_learning_rate(width: int) -> float:
 def trained(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     """The adapter's parameters by name, always in the same order."""
     return {name: p for name, p in sorted(model.named_parameters()) if p.requires_grad}
-
-
-def weights_of(model: PeftModel) -> Weights:
-    """A copy of the adapter's weights, on the processor."""
-    return {name: p.detach().to("cpu", copy=True) for name, p in trained(model).items()}
-
-
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def put_weights(model: PeftModel, weights: Mapping[str, torch.Tensor]) -> None:
-    """Set the adapter's weights."""
-    for name, parameter in trained(model).items():
-        parameter.copy_(weights[name])
 
 
 @contextmanager

@@ -21,6 +21,10 @@ DONE, FAILED, CANCELLED = 0, 1, 3
 
 GENERAL_REPLAY = Path(__file__).resolve().parent.parent / "general" / "replay.jsonl"
 
+Method = Literal["lora", "partial", "full"]
+FEW_EXAMPLES, MANY_EXAMPLES = 100, 20_000
+"""Conversations under which rank 8 holds what there is to learn, and from which rank 32 has something to hold."""
+
 
 class TrainingRun(BaseModel):
     """Settings of one run, as they stand in run.json."""
@@ -33,6 +37,9 @@ class TrainingRun(BaseModel):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(2, ge=1, description="processor threads; another number may round differently")
     context: int = Field(1024, ge=16, description="tokens; longer conversations lose their oldest turns")
+    method: Method = Field(
+        "lora", description="train an adapter, or the last layers' or all linear weights, turned into an adapter"
+    )
     rank: int = Field(16, ge=1, le=512)
     alpha: int = Field(32, ge=1)
     dropout: float = Field(0.05, ge=0, lt=1)
@@ -51,6 +58,14 @@ class TrainingRun(BaseModel):
     )
     checkpoint_every: float = Field(30.0, ge=0, description="seconds")
     gradient_checkpointing: bool | None = Field(None, description="less memory for more time; None: on large models")
+
+
+def rank_for(method: Method, examples: int, largest: int) -> int:
+    """The adapter's rank: by how much there is to learn; for what was learnt in the weights, all that the engine
+    takes, because there is no other limit to what the change may look like."""
+    if method != "lora":
+        return largest
+    return min(largest, 8 if examples < FEW_EXAMPLES else 16 if examples < MANY_EXAMPLES else 32)
 
 
 class Progress(BaseModel):
@@ -104,8 +119,12 @@ class TrainingResult(BaseModel):
     examples: int
     held_out_examples: int
     left_out: int = Field(description="rows with nothing to learn within the context")
+    method: str = "lora"
+    rank: int = 16
+    kept: float | None = Field(None, description="of the change that was learnt, the share that the adapter holds")
     seed: int
     data_digest: str
+    code: str = Field("", description="digest of the code that trained it")
     versions: dict[str, str]
 
 
