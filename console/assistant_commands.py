@@ -96,7 +96,9 @@ def show(name: str, json: Json = False) -> None:
 @group.command("set")
 def set_(
     name: str,
-    persona: Annotated[str | None, typer.Option(help="A new system prompt: at once while untuned, else from the next version on.")] = None,
+    persona: Annotated[
+        str | None, typer.Option(help="A new system prompt: at once while untuned, else from the next version on.")
+    ] = None,
     auto_promote: Annotated[
         bool | None, typer.Option(help="Put a version into service by itself when it passes its gate.")
     ] = None,

@@ -22,6 +22,7 @@ from console import (
     data_commands,
     platform_commands,
     report_command,
+    teach_commands,
     tuning_commands,
 )
 from console.output import errors
@@ -35,7 +36,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_MODULES = (assistant_commands, account_commands, channel_commands, data_commands, tuning_commands, report_command, chat_command)
+_MODULES = (
+    assistant_commands,
+    account_commands,
+    channel_commands,
+    data_commands,
+    teach_commands,
+    tuning_commands,
+    report_command,
+    chat_command,
+)
 for module in (*_MODULES, platform_commands):
     module.register(app)
 

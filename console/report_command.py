@@ -78,7 +78,9 @@ def show(name: VersionName, made: str, found: dict[str, Any]) -> None:
         console.print(f"  {check.sentence}", markup=False, style="dim")
     training = found.get("training") or {}
     if training.get("kept") is not None:
-        console.print(f"\nThe adapter keeps {training['kept']:.0%} of the change that was learnt ({training['method']}).")
+        console.print(
+            f"\nThe adapter keeps {training['kept']:.0%} of the change that was learnt ({training['method']})."
+        )
     curve = found.get("curve") or {}
     if len(curve.get("held_out_loss") or []) > 1:
         losses = "  ".join(f"{value:.2f}" for value in curve["held_out_loss"])
