@@ -99,7 +99,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("teach", "operator", "teach an answer; or reply with it to one of mine that was not good", teach.run,
             "[QUESTION => ANSWER]", text=True),
     Command("persona", "operator", "see or change what the assistant is told about itself", persona.run, "[TEXT]",
-            text=True),
+            text=True, killed="repeat"),
     Command("assistant", "operator", "see who answers here, or choose another", operator_commands.choose_assistant,
             "[NAME]", 1, killed="repeat"),
     Command("answer", "operator", "when I answer in this group", access_commands.answer, "[mentions|all|listen]", 1,
@@ -117,7 +117,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("vote", "member", "say whether an answer was good", votes.cast, "good|bad ID", 2, hidden=True,
             killed="drop"),
     Command("again", "member", "give this answer again", votes.again_here, "ID", 1, hidden=True, killed="drop"),
-    Command("prefer", "operator", "say which answer was better", compare.prefer, "a|b|none ID", 2, hidden=True),
+    Command("prefer", "operator", "say which answer was better", compare.prefer, "a|b|none ID", 2, hidden=True,
+            killed="repeat"),
     Command("unteach", "operator", "take back what was taught", teach.take_back, "[ID]", 1, hidden=True),
 )  # fmt: skip
 
