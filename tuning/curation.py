@@ -23,13 +23,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from config.errors import BadInput
 from store.database import Database
 from store.tables import Source, SourceAuthor, SourceMessage
+from tuning.chains import KINDS as WRITTEN_APART
+from tuning.chains import ChainBuilder
 from tuning.conversations import ChatMessage, Conversation, ConversationBuilder
 from tuning.draft import Draft
 from tuning.duplicates import BATCH, NearDuplicates, taught
 from tuning.examples import Example, examples_of
 from tuning.funnel import Counter, Step
 from tuning.held_out import FEWEST_HELD_OUT, hold_out
-from tuning.redaction import find_private, redact, replace_spans
+from tuning.redaction import detail_digest, find_private, redact, replace_spans
 from tuning.sources import channel_log
 from tuning.teaching import KIND as TAUGHT
 from tuning.teaching import WEIGHT, PairBuilder, learnable_askers
@@ -39,8 +41,11 @@ MIN_EXAMPLES = 40
 ROWS_AT_ONCE = 1000
 LONG_AGO = 1 << 40
 """Seconds; before anything that was ever said in a chat."""
+SECRETS = "secrets.txt"
+"""Digests of the private details that were replaced, for the gate to look for in answers."""
 SORTING = "sorting messages into conversations"
 
+Builder = ConversationBuilder | ChainBuilder
 Say = Callable[[str, int, int], None]
 """say(step, done, total): both figures in one unit, bytes where a file is read, else messages."""
 
@@ -63,7 +68,8 @@ class Curated:
 
 
 async def curate(database: Database, assistant_id: int, folder: Path, say: Say) -> Curated:
-    """Write `train.jsonl` and `held_out.jsonl` into `folder`, a line {"messages", "learn_from", "at"} each.
+    """Write `train.jsonl` and `held_out.jsonl` into `folder`, a line {"messages", "learn_from", "at"} each, and SECRETS
+    where private details were found.
 
     Raises BadInput where there is too little to learn and to measure; neither file is written then.
     """
@@ -74,7 +80,10 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
             await run.gather(session, assistant_id, say)
         curated = run.result()
         require_enough(curated)
-        return replace(curated, lineage=draft.split(run.held_out()))
+        lineage = draft.split(run.held_out())
+        if run.secrets:
+            (folder / SECRETS).write_text("\n".join(sorted(secret.hex() for secret in run.secrets)))
+        return replace(curated, lineage=lineage)
 
 
 async def measure(session: AsyncSession, assistant_id: int, say: Say = lambda step, done, total: None) -> Curated:
@@ -119,6 +128,7 @@ class _Run:
         self._cut = Counter("examples")
         self._new = Counter("near-duplicates removed")
         self._redacted: Tally[str] = Tally()
+        self.secrets: set[bytes] = set()
         self._people: set[str] = set()
         self._duplicates = NearDuplicates()
         self._waiting: list[tuple[Example, int, int, int, int]] = []
@@ -146,7 +156,7 @@ class _Run:
                 async for chunk in _stored(session, source.id, names):
                     self._take(self._paired(chunk, pairs), given)
                 continue
-            builder = ConversationBuilder()
+            builder: Builder = ChainBuilder() if source.kind in WRITTEN_APART else ConversationBuilder()
             async for chunk in _stored(session, source.id, names):
                 self._consented.came_in += len(chunk)
                 self._consented.went_out += len(chunk)
@@ -193,7 +203,7 @@ class _Run:
         held[chatted] = hold_out(numbers[chatted], began[chatted])
         return held
 
-    def _sorted(self, chunk: Iterable[ChatMessage], builder: ConversationBuilder) -> Iterator[Conversation]:
+    def _sorted(self, chunk: Iterable[ChatMessage], builder: Builder) -> Iterator[Conversation]:
         for message in chunk:
             self._conversations.came_in += bool(message.text)  # the others are gaps
             yield from self._conversations.out_of(channel_log.whole(builder.take(message)))
@@ -248,6 +258,7 @@ class _Run:
         if not spans:
             return message
         self._redacted.update(kind for _, _, kind in spans)
+        self.secrets.update(detail_digest(message.text[start:stop]) for start, stop, _ in spans)
         return replace(message, text=replace_spans(message.text, spans))
 
 

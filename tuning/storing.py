@@ -1,6 +1,6 @@
 """One chat's messages on their way into a source: the new are staged, those edited since too, the rest left alone.
 
-Writes nothing into the store; staging does, at the end. Remembers which ids a file had, one bit each, to notice an id
+Writes nothing into the store; staging does, at the end. Remembers which ids a file had, to notice an id
 that comes twice. A message's digest is keyed, so that a stolen database does not tell whether somebody said a certain
 sentence.
 """
@@ -23,16 +23,26 @@ from tuning.staging import AUTHORS, MESSAGES, NEW, Staging
 CHUNK = 1000
 """Messages stored at once."""
 PAGE_BITS = 12
+DIGITS = 13
+"""Longer numbers are no counters but made of the time, and far apart."""
 
 
 class IdSet:
-    """A set of integers, at one bit each where they lie close together."""
+    """A set of external ids: at one bit each where they are small numbers that lie close together, as Telegram's do;
+    else by 8 bytes of a digest."""
 
     def __init__(self) -> None:
         self._pages: dict[int, bytearray] = {}
+        self._others: set[int] = set()
 
-    def add(self, number: int) -> bool:
+    def add(self, external_id: str) -> bool:
         """Put it in; whether it was not there before."""
+        number = int(external_id) if len(external_id) <= DIGITS and external_id.lstrip("-").isdecimal() else None
+        if number is None:
+            known = len(self._others)
+            digest = hashlib.blake2b(external_id.encode(), digest_size=8).digest()
+            self._others.add(int.from_bytes(digest, "little"))
+            return len(self._others) > known
         page, bit = number >> PAGE_BITS, number & ((1 << PAGE_BITS) - 1)
         bits = self._pages.get(page)
         if bits is None:
@@ -72,7 +82,7 @@ class ChatStore:
         for message in messages:
             self._names[message.author_id] = message.author
             digest = self._digest(message)
-            if self._seen.add(int(message.external_id)):
+            if self._seen.add(message.external_id):
                 first.append((message, digest))
             else:
                 again.append((message, digest))
