@@ -1,7 +1,9 @@
 """The database: opened, migrated, and handed out as sessions. SQLite in WAL mode, or what the settings name.
 
-`open_database` is the one way in: it also sets the cipher that sealed columns use. Alembic is imported where it is
-used, because importing it takes longer than all else here and whoever shows a page imports this module.
+`open_database` is the one way in: it also sets the cipher that sealed columns use. SQLite lets one transaction write at
+a time, and whoever tries meanwhile looks again at intervals, in no order, until it gives up; so within this process
+writers take turns in the order they came (store/turns.py). Alembic is imported where it is used, because importing it
+takes longer than all else here and whoever shows a page imports this module.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from config.settings import Settings
 from store.columns import use_cipher
 from store.crypto import Cipher, load_cipher
+from store.turns import TURN, Turn, WriteTurns
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 POOL_SIZE = 16
-"""Connections kept open once they were needed; opening one costs a thread and takes longer than a query."""
+"""Connections; opening one costs a thread and takes longer than a query, so they are kept."""
+LONGEST_WAIT = 600
+"""Seconds for a connection: a burst is worked through, however long the line."""
 
 
 class Database:
@@ -36,14 +41,33 @@ class Database:
         self.engine = engine
         self.cipher = cipher
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._turns = WriteTurns(engine.sync_engine) if engine.dialect.name == "sqlite" else None
         self._reader: Engine | None = None
         self._reading: Connection | None = None
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """One transaction."""
-        async with self._sessions() as session, session.begin():
+        """One transaction. Its first write waits for its turn; one that has written must not wait for another that is
+        going to."""
+        async with self._turn() as turn, self._sessions(info={TURN: turn}) as session, session.begin():
             yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """This turn to write is the caller's, who has a connection of its own."""
+        async with self._turn() as turn:
+            if self._turns is not None:
+                await self._turns.take(turn)
+            yield
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Turn]:
+        turn = Turn()
+        try:
+            yield turn
+        finally:
+            if self._turns is not None:
+                self._turns.leave(turn)
 
     async def look_up(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Row[Any] | None:
         """The first row, as it is committed now: for what is asked with every message.
@@ -120,7 +144,7 @@ async def open_database(settings: Settings) -> Database:
     await asyncio.to_thread(migrate, url)
     if make_url(url).get_backend_name() == "sqlite" and settings.database_url is None:
         settings.paths.database.chmod(0o600)
-    engine = create_async_engine(url, pool_size=POOL_SIZE)
+    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=LONGEST_WAIT)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     use_cipher(cipher)

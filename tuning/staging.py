@@ -67,8 +67,9 @@ class Moved:
 class Staging:
     """One chat beside the store. Rows have the store's own number where it has them already, else one from NEW on."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, database: Database, connection: AsyncConnection) -> None:
         self.session = AsyncSession(connection, expire_on_commit=False)
+        self._database = database
         self._connection = connection
         self._indexed = False
 
@@ -77,7 +78,7 @@ class Staging:
     async def beside(cls, database: Database) -> AsyncIterator[Staging]:
         """On a connection of its own, which is closed at the end, and all that is staged with it."""
         async with database.engine.connect() as connection:
-            staging = cls(connection)
+            staging = cls(database, connection)
             try:
                 for table in (SOURCES, AUTHORS, MESSAGES):
                     await connection.run_sync(table.create)
@@ -144,6 +145,10 @@ class Staging:
         """All that is staged into the store, with `imported` as the record of it; one transaction, which writes first
         and so waits for others' at its very beginning or not at all. Of a message that was edited, the latest edit
         stays, whatever came last."""
+        async with self._database.writing():
+            return await self._move(imported)
+
+    async def _move(self, imported: dict[str, Any] | None) -> Moved:
         if self._connection.dialect.name == "sqlite":
             await self._connection.execute(text(f"PRAGMA main.cache_size = -{SQLITE_CACHE_KIB}"))
         source_id, fresh = await self._move_source()
