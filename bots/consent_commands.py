@@ -160,7 +160,7 @@ async def forget_me(call: Call) -> None:
     """Asks once more, with what there is to delete."""
     counts = await counted(call.database, call.incoming.person)
     lines = (
-        f"There is {counts.sentence}.",
+        f"There is {counts.sentence()}.",
         "All of it goes, in every chat, together with what you said on learning; versions that learnt from your words "
         "are marked. It cannot be brought back.",
     )
@@ -181,4 +181,4 @@ async def forget_me_now(call: Call) -> None:
     done = await forget(call.database, call.settings, call.incoming.person)
     if call.channel.private:
         call.show(Removed((), everything=True))
-    call.show(Card(_key(call), "You are forgotten", done.sentences, tone="good"))
+    call.show(Card(_key(call), "You are forgotten", done.sentences(), tone="good"))

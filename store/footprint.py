@@ -16,7 +16,7 @@ from sqlalchemy import String, and_, cast, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.conversations import COMMANDS
-from store.tables import Channel, Message, Source, SourceAuthor, SourceMessage
+from store.tables import Channel, Message, Person, Source, SourceAuthor, SourceMessage
 
 TAUGHT, LOGGED = "taught", "channel"
 """Kinds of sources whose authors are people's keys, and whose messages are those of the channel that it names."""
@@ -137,6 +137,25 @@ async def _in_sources(session: AsyncSession, person: str, found: Footprint) -> N
                 found.texts.append(text)
                 sources[source].append((number, EVER))  # an edit hides when it first came
     found.by_source |= {source: Rows(rows) for source, rows in sources.items()}
+
+
+async def who_is(session: AsyncSession, who: str) -> dict[str, str]:
+    """People by what somebody calls them: a key as it stands, else a name, a user name, or an id in an export, whatever
+    the case. Key → name. Names are sealed, so all are read."""
+    if ":" in who:
+        name = await session.scalar(select(Person.name).where(Person.key == who))
+        return {who: name or who}
+    wanted = who.strip().removeprefix("@").casefold()
+    found: dict[str, str] = {}
+    authors = select(Source.kind, SourceAuthor.external_id, SourceAuthor.name).join(Source)
+    for kind, number, name in (await session.execute(authors)).tuples():
+        if wanted in (name.casefold(), number.casefold()):
+            found[number if kind == TAUGHT else f"{kind}:{number.removeprefix('user')}"] = name
+    people = await session.execute(select(Person.key, Person.name, Person.username))
+    for key, name, username in people.tuples():
+        if wanted in (name.casefold(), (username or "").casefold(), key.partition(":")[2].casefold()):
+            found[key] = name
+    return found
 
 
 def chunks(ids: Sequence[int], size: int = 500) -> Iterable[Sequence[int]]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.names import VersionName
@@ -28,6 +29,7 @@ from store.tables import (
     Admission,
     Assistant,
     Channel,
+    Comparison,
     Consent,
     Import,
     Job,
@@ -45,6 +47,7 @@ from tuning import run_folders
 from tuning.echo import Echo
 from tuning.versions import Move, withdraw
 
+Whom = Literal["you", "them"]
 BY = "forgetting"
 """Who asked for what happens by policy."""
 JOURNAL_TRIES, JOURNAL_EVERY = 50, 0.1
@@ -65,17 +68,16 @@ class Counts:
     samples: int = 0
     records: int = 0
 
-    @property
-    def sentence(self) -> str:
-        """As people read it: “12 messages, 12 answers to them and 1 vote”."""
+    def sentence(self, whom: Whom = "you") -> str:
+        """As people read it: “12 messages, 12 answers to you and 1 vote”."""
         names = {
             "messages": ("message", "messages"),
-            "answers": ("answer to you", "answers to you"),
+            "answers": (f"answer to {whom}", f"answers to {whom}"),
             "imported": ("message from imported chats", "messages from imported chats"),
-            "taught": ("taught answer to your words", "taught answers to your words"),
+            "taught": ("taught answer", "taught answers"),
             "votes": ("vote", "votes"),
             "samples": ("sample in a report", "samples in reports"),
-            "records": ("record about you", "records about you"),
+            "records": (f"record about {whom}", f"records about {whom}"),
         }
         shown = [(getattr(self, key), words) for key, words in names.items()]
         parts = [f"{count:,} {words[count != 1]}" for count, words in shown if count]
@@ -96,21 +98,21 @@ class Forgotten:
     stopping: bool = False
     journal: bool = True
 
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """For the person who asked."""
-        lines = [f"Deleted: {self.counts.sentence}."]
+    def sentences(self, whom: Whom = "you") -> tuple[str, ...]:
+        """What was done, told to the person themselves or about them."""
+        whose = {"you": "your", "them": "their"}[whom]
+        lines = [f"Deleted: {self.counts.sentence(whom)}."]
         if self.versions:
             named = ", ".join(map(str, self.versions))
-            lines.append(f"Marked, because they had learnt from your words: {named}.")
+            lines.append(f"Marked, because they had learnt from {whose} words: {named}.")
         else:
-            lines.append("No version had learnt from your words.")
+            lines.append(f"No version had learnt from {whose} words.")
         lines += [move.sentence for move in self.withdrawn]
-        lines += [f"{name} learns afresh, without your words." for name in self.retraining]
+        lines += [f"{name} learns afresh, without {whose} words." for name in self.retraining]
         if self.stopping:
-            lines.append("Learning that had read your words is being stopped; its files go when it has.")
+            lines.append(f"Learning that had read {whose} words is being stopped; its files go when it has.")
         if not self.journal:
-            lines.append("Somebody was reading the database, so its journal is emptied a little later.")
+            lines.append("Somebody was reading the database just now, so traces stay in its journal until it is next emptied.")
         return tuple(lines)
 
 
@@ -121,7 +123,7 @@ async def forget(database: Database, settings: Settings, person: str) -> Forgott
         found = await footprint(session, person)
         versions = await _learnt_from(session, found)
         stale, retraining = await _stop_jobs(session, found)
-        samples = await _drop_samples(session, found)
+        samples = await _drop_samples(session, person, found)
         counts = await _delete(session, person, found, samples)
         withdrawn, queued = await _by_policy(session, versions)
         result = [VersionName(assistant.name, version.number) for version, assistant in versions]
@@ -205,8 +207,9 @@ async def _queue(session: AsyncSession, assistant: Assistant, asked_by: str) -> 
         await session.flush()
 
 
-async def _drop_samples(session: AsyncSession, found: Footprint) -> int:
-    """Sample answers in reports show text that versions were measured with: those that repeat any of it go."""
+async def _drop_samples(session: AsyncSession, person: str, found: Footprint) -> int:
+    """Sample answers in reports show text that versions were measured with, and so may comparisons: those that repeat
+    any of it go, and the comparisons that the person asked for. Gives how many samples."""
     echo = Echo(found.texts)
     dropped = 0
     rows = await session.scalars(select(Version).where(Version.assistant_id.in_(found.assistants)))
@@ -216,6 +219,14 @@ async def _drop_samples(session: AsyncSession, found: Footprint) -> int:
         if len(kept) < len(samples):
             dropped += len(samples) - len(kept)
             version.report = version.report | {"samples": kept}
+    shown = select(Comparison).where(
+        or_(Comparison.assistant_id.in_(found.assistants), Comparison.asked_by == person)
+    )
+    for compared in await session.scalars(shown):
+        texts = (compared.question, compared.first_answer, compared.second_answer)
+        if compared.asked_by == person or any(echo.in_(text) for text in texts):
+            await session.delete(compared)
+    await session.execute(update(Comparison).where(Comparison.chosen_by == person).values(chosen_by=None))
     await session.flush()
     return dropped
 

@@ -192,8 +192,8 @@ async def test_others_keep_what_is_theirs(town: Database, settings: Settings) ->
 
 async def test_counting_changes_nothing(town: Database) -> None:
     before = await everything(town)
-    assert (await counted(town, ODO)).sentence == "3 messages, 2 answers to you and 3 votes"
-    assert (await counted(town, "telegram:9")).sentence == "nothing"
+    assert (await counted(town, ODO)).sentence() == "3 messages, 2 answers to you and 3 votes"
+    assert (await counted(town, "telegram:9")).sentence() == "nothing"
     assert await everything(town) == before
 
 
@@ -222,7 +222,7 @@ async def test_exactly_the_versions_that_learnt_from_them_are_marked(
     done = await forget(town, settings, ODO)
     assert [str(name) for name in done.versions] == ["harbour@v2", "harbour@v3", "harbour@v4", "harbour@v6"]
     assert await marked(town) == [2, 3, 4, 6]
-    assert "harbour@v2, harbour@v3" in " ".join(done.sentences)
+    assert "harbour@v2, harbour@v3" in " ".join(done.sentences())
 
 
 async def test_a_number_used_again_blames_nobody(town: Database, settings: Settings) -> None:
@@ -258,7 +258,7 @@ async def test_withdrawn_to_the_newest_good_version_without_the_mark(town: Datab
     done = await forget(town, settings, ODO)
     assert await serving(town) == 2
     assert done.withdrawn[0].after == VersionName("harbour", 2)
-    assert "harbour@v4 was withdrawn; harbour@v2 answers now." in done.sentences
+    assert "harbour@v4 was withdrawn; harbour@v2 answers now." in done.sentences()
     with pytest.raises(Refused, match="deleted since, so it stays out of service"):
         await promotable(town, "harbour", 3)
     assert await previous(town, "harbour") is None
@@ -267,7 +267,7 @@ async def test_withdrawn_to_the_newest_good_version_without_the_mark(town: Datab
 async def test_withdrawn_to_the_untuned_model_where_nothing_else_is_good(town: Database, settings: Settings) -> None:
     await all_learnt(town, {1: True})
     await policy(town, "withdraw", 1)
-    assert "the untuned model answers now" in " ".join((await forget(town, settings, ODO)).sentences)
+    assert "the untuned model answers now" in " ".join((await forget(town, settings, ODO)).sentences())
     assert await serving(town) is None
 
 

@@ -67,26 +67,33 @@ class ChannelLog:
         return number
 
 
+async def answered_by(session: AsyncSession, assistant_id: int, channels: Sequence[Channel]) -> list[Channel]:
+    """Those of `channels` where this assistant answers."""
+    chosen = await session.execute(select(Route.scope, Route.key, Route.assistant_id))
+    routes: dict[tuple[str, str | None], int] = {(scope, key): assistant for scope, key, assistant in chosen.tuples()}
+
+    def answering(channel: Channel) -> int | None:
+        place = Place(channel.key, channel.parent_key, channel.server_key, channel.account)
+        return next((routes[at] for at in place.keys().items() if at in routes), None)
+
+    return [channel for channel in channels if answering(channel) == assistant_id]
+
+
+def chat_of(channel: Channel) -> str:
+    """The chat that consent for this channel is given in."""
+    return channel.parent_key or channel.key
+
+
 async def logs_of(session: AsyncSession, assistant_id: int) -> list[ChannelLog]:
     """The channels where this assistant answers and that may be learnt from."""
-    routes = {
-        (scope, key): assistant
-        for scope, key, assistant in (
-            await session.execute(select(Route.scope, Route.key, Route.assistant_id))
-        ).tuples()
-    }
     known = select(Source.external_id, Source.id).where(Source.assistant_id == assistant_id, Source.kind == KIND)
     sources = dict((await session.execute(known)).tuples().all())
     people = await session.scalars(select(Speaker.person).where(Speaker.assistant_id == assistant_id))
     named = frozenset(people)
-    logs: list[ChannelLog] = []
-    for channel in await open_channels(session):
-        place = Place(channel.key, channel.parent_key, channel.server_key, channel.account)
-        answering = next((routes[at] for at in place.keys().items() if at in routes), None)
-        if answering == assistant_id:
-            agreed = await consenting(session, channel.parent_key or channel.key)
-            logs.append(ChannelLog(channel, sources.get(str(channel.id), 0), agreed, named))
-    return logs
+    return [
+        ChannelLog(channel, sources.get(str(channel.id), 0), await consenting(session, chat_of(channel)), named)
+        for channel in await answered_by(session, assistant_id, await open_channels(session))
+    ]
 
 
 async def note_sources(database: Database, assistant_id: int) -> None:
