@@ -59,12 +59,13 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
     if enough:
         minutes = max(1, round(seconds / 60))
         sentence = (
-            f"It would learn from {found.examples:,} answers in {messages:,} messages by {found.people} people, "
-            f"in about {minutes} minute{'' if minutes == 1 else 's'}."
+            f"It would learn from {found.examples:,} answers in {messages:,} messages by {found.people:,} "
+            f"{'person' if found.people == 1 else 'people'}, in about {minutes:,} minute{'' if minutes == 1 else 's'}."
         )
     else:
+        there = "is 1 answer" if found.examples == 1 else f"are {found.examples} answers"
         sentence = (
-            f"There are {found.examples} answers to learn from and it takes {MIN_EXAMPLES}; import a longer log first."
+            f"There {there} to learn from and it takes {MIN_EXAMPLES}; import a longer chat log, or teach some by hand."
         )
     return TunePlan(
         assistant.name, messages, found.examples, found.people, since, seconds, enough, sentence

@@ -13,6 +13,7 @@ from bots.events import Answer, Card, Notice, Whisper
 from config.errors import EngineUnavailable
 from store.tables import Assistant, Comparison, Message, Version
 from tuning.contest import contest
+from tuning.forgetting import forget
 
 QUESTION = "When do you open?"
 
@@ -164,3 +165,11 @@ async def test_who_stands_against_whom(operator, database):
     assert await sides() == ("harbour@v2", "harbour@v1")
     await operator("/reject 1")
     assert await sides() == ("harbour@v2", "base-demo@v0")
+
+
+async def test_a_forgotten_persons_comparisons_are_gone(operator, two, database, settings):
+    await operator("/compare Why?")
+    await operator("/compare Where?", author_id="2", channel="web:b")
+    await forget(database, settings, "web:1")
+    async with database.session() as session:
+        assert [row.asked_by for row in await session.scalars(select(Comparison))] == ["web:2"]
