@@ -11,6 +11,7 @@ import asyncio
 import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -202,14 +203,13 @@ class TelegramConnector:
         before = self._catching_up.get(incoming.channel)
         if before is not None:
             await asyncio.wait({before})
-        turning = asyncio.create_task(_acknowledge_soon(outlet))
+        shown = asyncio.Event()
+        if outlet.turning:
+            self._spawn(_acknowledge(outlet, shown), "press")
         try:
             await self._presenter.present(events, incoming, outlet)
         finally:
-            if outlet.turning:
-                turning.cancel()
-            await asyncio.gather(turning, return_exceptions=True)
-        await outlet.acknowledge()
+            shown.set()
 
     def _outlet(self, place: Place, query_id: str | None = None) -> TelegramOutlet:
         return TelegramOutlet(self._client, self._database, self._chats, self._account.name, place, query_id)
@@ -236,8 +236,11 @@ async def _from(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event
         yield event
 
 
-async def _acknowledge_soon(outlet: TelegramOutlet) -> None:
-    await asyncio.sleep(PRESS_SECONDS)
+async def _acknowledge(outlet: TelegramOutlet, shown: asyncio.Event) -> None:
+    """A pressed button stops turning when all is shown, or before that becomes long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PRESS_SECONDS):
+            await shown.wait()
     await outlet.acknowledge()
 
 

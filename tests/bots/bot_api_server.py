@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -50,6 +50,7 @@ FAULTS = {
     "flood": "a 429, and again until its time is over",
     "unformatted": "texts with entities are refused",
     "hang": "no answer until `release` is set, then it acts",
+    "hang_after": "it acts, and then gives no answer until `release` is set",
 }
 
 
@@ -64,7 +65,7 @@ class Fault:
     seconds: float = 0.0
     until: float | None = None
     seen: int = 0
-    release: asyncio.Event | None = None
+    release: asyncio.Event = field(default_factory=asyncio.Event)
 
     def meets(self, method: str, chat: int | None) -> bool:
         if self.method is not None and self.method != method:
@@ -137,15 +138,18 @@ class BotApiServer:
                 raise Refusal(404, "Not Found: method not found")
             chat = int(parameters["chat_id"]) if "chat_id" in parameters else None
             fault = await self._fault(method, chat, parameters)
-            if fault == "drop":
+            kind = None if fault is None else fault.kind
+            if kind == "drop":
                 return _dropped(request)
             self._limit(bot, method, chat)
             result = await act(bot, parameters)
             bot.note(method, parameters)
-            if fault == "drop_after":
+            if kind == "drop_after":
                 return _dropped(request)
-            if fault == "error_after":
+            if kind == "error_after":
                 raise Refusal(500, "Internal Server Error")
+            if kind == "hang_after" and fault is not None:
+                await fault.release.wait()
             return web.json_response({"ok": True, "result": result})
         except Refusal as refusal:
             answer: dict[str, Any] = {"ok": False, "error_code": refusal.code, "description": refusal.description}
@@ -153,7 +157,7 @@ class BotApiServer:
                 answer["parameters"] = refusal.parameters
             return web.json_response(answer, status=refusal.code)
 
-    async def _fault(self, method: str, chat: int | None, parameters: dict[str, Any]) -> str | None:
+    async def _fault(self, method: str, chat: int | None, parameters: dict[str, Any]) -> Fault | None:
         """What goes wrong with this call; raises what it is refused with."""
         for fault in [one for one in self.faults if one.meets(method, chat)]:
             if fault.kind == "unformatted" and not parameters.get("entities"):
@@ -175,9 +179,8 @@ class BotApiServer:
             if fault.kind == "unformatted":
                 raise bad("can't parse entities: unsupported start tag")
             if fault.kind == "hang":
-                assert fault.release is not None
                 await fault.release.wait()
-            return fault.kind
+            return fault
         return None
 
     def _limit(self, bot: Bot, method: str, chat: int | None) -> None:
