@@ -81,8 +81,8 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
         curated = run.result()
         require_enough(curated)
         lineage = draft.split(run.held_out())
-        if run.secrets:
-            (folder / SECRETS).write_text("\n".join(sorted(secret.hex() for secret in run.secrets)))
+        if secrets := run.secrets - run.meant:
+            (folder / SECRETS).write_text("\n".join(sorted(secret.hex() for secret in secrets)))
         return replace(curated, lineage=lineage)
 
 
@@ -129,6 +129,7 @@ class _Run:
         self._new = Counter("near-duplicates removed")
         self._redacted: Tally[str] = Tally()
         self.secrets: set[bytes] = set()
+        self.meant: set[bytes] = set()
         self._people: set[str] = set()
         self._duplicates = NearDuplicates()
         self._waiting: list[tuple[Example, int, int, int, int]] = []
@@ -220,11 +221,11 @@ class _Run:
             messages = conversation.messages
             if all(message.author_id not in given.speakers for message in messages):
                 continue
-            taught_by_hand = (
-                given.weight > 1
-            )  # then the answer is meant as it stands: a telephone number may be the point
+            taught_by_hand = given.weight > 1
             plain = [
-                message if taught_by_hand and message.author_id in given.speakers else self._without_private(message)
+                self._as_meant(message)
+                if taught_by_hand and message.author_id in given.speakers
+                else self._without_private(message)
                 for message in messages
             ]
             examples = examples_of(plain, given.speakers)
@@ -252,6 +253,11 @@ class _Run:
             self._weight.append(weight)
             if self._draft is not None:
                 self._draft.add(example, source_id, weight)
+
+    def _as_meant(self, message: ChatMessage) -> ChatMessage:
+        """An answer taught by hand, as it stands: a telephone number may be the point, and is no secret then."""
+        self.meant.update(detail_digest(message.text[start:stop]) for start, stop, _ in find_private(message.text))
+        return message
 
     def _without_private(self, message: ChatMessage) -> ChatMessage:
         spans = find_private(message.text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_exports import add_assistant, chat, every_row, silent, talk, written
+from chat_exports import START, add_assistant, chat, every_row, message, silent, talk, written
 from sqlalchemy import update
 
 from config.errors import BadInput, NotFound, Refused
@@ -17,6 +17,7 @@ from store.database import Database
 from store.tables import Account, Channel, Consent
 from tuning.curation import Curated, curate
 from tuning.importing import import_file
+from tuning.redaction import detail_digest
 from tuning.teaching import WEIGHT, Asker, read_pairs, split_pair, taught_pairs, teach, teach_all, untaught
 
 AT = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
@@ -114,10 +115,14 @@ async def test_of_two_that_say_nearly_the_same_the_taught_one_stays(database: Da
 
 async def test_what_is_taught_by_hand_is_learnt_as_it_stands(database: Database, tmp_path: Path) -> None:
     owner = await add_assistant(database)
-    await import_file(database, written(tmp_path, chat(talk(60))), "harbour", "Runa", "Ingrid", silent)
+    said = [*talk(60), message(900, "Odo Brandt", "Is it keeper@harbour.example or odo@boats.example?", START + 10**7),
+            message(901, "Runa Vik", "The first.", START + 10**7 + 60, reply_to_message_id=900)]  # fmt: skip
+    await import_file(database, written(tmp_path, chat(said)), "harbour", "Runa", "Ingrid", silent)
     await teach(database, "harbour", "How do I reach you?", "Write to keeper@harbour.example.", "Ada")
     _, train, _ = await curated(database, tmp_path, owner)
     assert ["How do I reach you?", "Write to keeper@harbour.example."] in train
+    secrets = (tmp_path / "job" / "secrets.txt").read_text().split()
+    assert secrets == [detail_digest("odo@boats.example").hex()]  # the other one is meant to be told
 
 
 async def test_a_question_in_somebody_elses_words_is_learnt_only_while_they_consent(
