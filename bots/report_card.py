@@ -41,27 +41,40 @@ def in_one_line(report: dict[str, Any]) -> str:
 def report_lines(assistant: str, report: dict[str, Any]) -> tuple[str, ...]:
     """The report in a few sentences."""
     held_out, general = report["held_out"], report["general"]
+    base, version, serving = held_out["base"], held_out["version"], held_out.get("in_service")
     lines = [
-        f"It now predicts how people are answered in {assistant}’s chats "
-        f"{better(held_out['base'], held_out['version'], 'the untuned model')}.",
-        "This was measured on conversations it had not seen: how surprised it is by what was really answered "
-        f"(from {held_out['base']:.2f} down to {held_out['version']:.2f}; 0 would be no surprise at all)."
-        if held_out["version"] < held_out["base"]
-        else "This was measured on conversations it had not seen: how surprised it is by what was really answered "
-        f"({held_out['base']:.2f} before, {held_out['version']:.2f} now; less is better).",
+        f"It predicts how people are answered in {assistant}’s chats "
+        f"{better(base, version, 'the untuned model')}{_between(base, held_out.get('over_base'))}."
     ]
-    if held_out.get("in_service") is not None:
-        lines.insert(
-            1,
+    if serving is not None:
+        lines.append(
             f"Against the version that answers now it is "
-            f"{better(held_out['in_service'], held_out['version'], 'that one')}.",
+            f"{better(serving, version, 'that one')}{_between(serving, held_out.get('over_in_service'))}."
         )
+    conversations = held_out["conversations"]
+    lines.append(
+        f"Measured on {conversations:,} conversation{'' if conversations == 1 else 's'} it had not seen, by how much "
+        f"the real answers surprise it: {base:.2f} before, {version:.2f} now; 0 would be no surprise at all."
+    )
     growth = general["version"] / general["base"] - 1
     if growth <= 0.005:
         lines.append("In everyday talk it is as good as before.")
     else:
         lines.append(f"In everyday talk it is {share(growth)} worse than before.")
+    recitation = report.get("recitation")
+    if recitation is not None and not recitation["recited"] and not recitation["secrets_told"]:
+        lines.append("Asked about what it had read, it recited nobody’s words and gave nothing private away.")
     return tuple(lines)
+
+
+def _between(before: float, gain: dict[str, float] | None) -> str:
+    """How sure that is: from a gain in nats per token, 95 of 100 times between `low` and `high`."""
+    if gain is None:
+        return ""
+    low, high = gain["low"] / before * 100, gain["high"] / before * 100
+    if low <= 0:
+        return ", which may be chance"
+    return f" (very likely between {low:.0f}% and {high:.0f}%)" if high - low >= 1 else ""
 
 
 def report_card(key: str, version: VersionName, report: dict[str, Any], *, in_service: bool = False) -> Card:

@@ -13,7 +13,7 @@ from waiting import until
 from bots.conversation import Conversation
 from bots.events import Answer, Card, Notice
 from bots.presenter import Presenter
-from bots.report_card import better, report_card
+from bots.report_card import better, report_card, report_lines
 from bots.retrain import loss_in_words, overall, time_left
 from config.names import VersionName
 from store.columns import now
@@ -265,3 +265,15 @@ async def test_after_a_kill_the_card_goes_on_and_comes_to_its_report(
     ]  # fmt: skip
     assert not await anew.unanswered(account)
     await anew.close()
+
+
+def test_a_report_says_how_sure_it_is_and_when_it_may_be_chance():
+    held_out = REPORT["held_out"] | {
+        "in_service": 2.2, "over_base": {"low": 0.8, "high": 1.1}, "over_in_service": {"low": -0.02, "high": 0.1}
+    }  # fmt: skip
+    recitation = {"recited": 0, "secrets_told": 0}
+    first, second, third, *_, last = report_lines("harbour", REPORT | {"held_out": held_out, "recitation": recitation})
+    assert first.endswith("31% better than the untuned model (very likely between 26% and 35%).")
+    assert second.endswith("2.7% better than that one, which may be chance.")
+    assert "20 conversations it had not seen" in third and "3.10 before, 2.14 now" in third
+    assert "recited nobody" in last
