@@ -19,9 +19,11 @@ from console import (
     assistant_commands,
     channel_commands,
     chat_command,
+    consent_commands,
     data_commands,
     platform_commands,
     report_command,
+    schedule_command,
     teach_commands,
     tuning_commands,
 )
@@ -40,10 +42,12 @@ _MODULES = (
     assistant_commands,
     account_commands,
     channel_commands,
+    consent_commands,
     data_commands,
     teach_commands,
     tuning_commands,
     report_command,
+    schedule_command,
     chat_command,
 )
 for module in (*_MODULES, platform_commands):

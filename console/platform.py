@@ -35,6 +35,7 @@ from store.assistants import add_assistant
 from store.database import Database, open_database
 from store.tables import Assistant
 from tuning.runner import JobRunner
+from tuning.schedule import Scheduler
 
 FIRST_ASSISTANT = "parlance"
 STOPPING_SECONDS = 10.0
@@ -85,7 +86,11 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
             asyncio.get_running_loop().add_signal_handler(number, stop)
         _greet(listener, app.state.codes.operator_code(), await accounts.list())
         engine.start()
-        behind = [_behind("jobs", runner.run_forever()), _behind("preparing", conversation.prepare())]
+        behind = [
+            _behind("jobs", runner.run_forever()),
+            _behind("schedule", Scheduler(database).run_forever()),
+            _behind("preparing", conversation.prepare()),
+        ]
         talking = _behind("accounts", accounts.run_forever())
         asked = asyncio.create_task(stopping.wait())
         await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)

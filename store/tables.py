@@ -416,3 +416,18 @@ class Comparison(Base):
     choice: Mapped[str | None] = mapped_column(String(10))
     chosen_by: Mapped[str | None] = mapped_column(String(120))
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Schedule(Base):
+    """When an assistant is retrained by itself: every so many days, or after so many new messages, whichever comes
+    first, and only between two hours of the day where these are given (local time, 0 to 23)."""
+
+    __tablename__ = "schedules"
+    assistant_id: Mapped[int] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"), primary_key=True)
+    every_days: Mapped[int | None] = mapped_column(Integer)
+    after_messages: Mapped[int | None] = mapped_column(Integer)
+    from_hour: Mapped[int | None] = mapped_column(Integer)
+    until_hour: Mapped[int | None] = mapped_column(Integer)
+    since: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    """When it was set, or last let a retrain begin; from then on is counted."""
+    set_by: Mapped[str] = mapped_column(String(100))
