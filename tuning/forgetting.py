@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from config.names import VersionName
 from config.settings import Settings
 from store.columns import now
-from store.database import Database
+from store.database import BUSY_SECONDS, Database
 from store.footprint import Footprint, authored_by, chunks, footprint
 from store.forgotten import note_forgotten
 from store.lineage import learnt_from_any
@@ -112,7 +112,9 @@ class Forgotten:
         if self.stopping:
             lines.append(f"Learning that had read {whose} words is being stopped; its files go when it has.")
         if not self.journal:
-            lines.append("Somebody was reading the database just now, so traces stay in its journal until it is next emptied.")
+            lines.append(
+                "Somebody was reading the database just now, so traces stay in its journal until it is next emptied."
+            )
         return tuple(lines)
 
 
@@ -219,9 +221,7 @@ async def _drop_samples(session: AsyncSession, person: str, found: Footprint) ->
         if len(kept) < len(samples):
             dropped += len(samples) - len(kept)
             version.report = version.report | {"samples": kept}
-    shown = select(Comparison).where(
-        or_(Comparison.assistant_id.in_(found.assistants), Comparison.asked_by == person)
-    )
+    shown = select(Comparison).where(or_(Comparison.assistant_id.in_(found.assistants), Comparison.asked_by == person))
     for compared in await session.scalars(shown):
         texts = (compared.question, compared.first_answer, compared.second_answer)
         if compared.asked_by == person or any(echo.in_(text) for text in texts):
@@ -298,7 +298,9 @@ async def _empty_journal(database: Database) -> bool:
         return True
     for _ in range(JOURNAL_TRIES):
         async with database.engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA busy_timeout=0")  # waiting is done here, where it can be bounded
             busy = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
+            await connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
         if not busy:
             return True
         await asyncio.sleep(JOURNAL_EVERY)
