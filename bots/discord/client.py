@@ -62,6 +62,10 @@ class Client(discord.Client):
         self.http = self._calls
         return State(dispatch=self.dispatch, handlers=self._handlers, hooks=self._hooks, http=self._calls, **options)
 
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        if not self.is_closed():  # the library's own 'ready' may come late
+            super().dispatch(event, *args, **kwargs)
+
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         if not initial:
             await asyncio.sleep(random.uniform(*BEFORE_A_NEW_SESSION))  # noqa: S311 - a pause, no secret
