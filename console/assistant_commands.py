@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,16 @@ from store.tables import Assistant
 DEFAULT_PROMPT = "You are a member of this chat. Answer the way people here do."
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+class OnForget(StrEnum):
+    """Kept in service with the mark, taken out of service at once, or learnt afresh."""
+
+    MARK = "mark"
+    WITHDRAW = "withdraw"
+    RETRAIN = "retrain"
+
+
 group = typer.Typer(help="Add, list, show and change assistants.", no_args_is_help=True)
 
 
@@ -32,6 +43,7 @@ def _view(assistant: Assistant) -> dict[str, Any]:
         "in_service": str(VersionName(assistant.name, serving)) if serving is not None else None,
         "system_prompt": assistant.system_prompt,
         "auto_promote": assistant.auto_promote,
+        "on_forget": assistant.on_forget,
     }
 
 
@@ -102,6 +114,10 @@ def set_(
     auto_promote: Annotated[
         bool | None, typer.Option(help="Put a version into service by itself when it passes its gate.")
     ] = None,
+    on_forget: Annotated[
+        OnForget | None,
+        typer.Option(help="What becomes of versions that learnt from somebody who is forgotten since."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Change an assistant."""
@@ -113,6 +129,8 @@ def set_(
                 await set_persona(session, assistant, persona)
             if auto_promote is not None:
                 assistant.auto_promote = auto_promote
+            if on_forget is not None:
+                assistant.on_forget = on_forget.value
             return _view(assistant)
 
     changed = run(work())

@@ -123,7 +123,7 @@ async def forget(database: Database, settings: Settings, person: str) -> Forgott
     async with database.session() as session:
         await note_forgotten(session, database.cipher, person)  # a write first: nobody else writes until the end
         found = await footprint(session, person)
-        versions = await _learnt_from(session, found)
+        versions = await _mark(session, await find_versions(session, found))
         stale, retraining = await _stop_jobs(session, found)
         samples = await _drop_samples(session, person, found)
         counts = await _delete(session, person, found, samples)
@@ -152,18 +152,22 @@ def _counts(found: Footprint, votes: int, samples: int, records: int) -> Counts:
     )
 
 
-async def _learnt_from(session: AsyncSession, found: Footprint) -> list[tuple[Version, Assistant]]:
-    """Versions that learnt from any of it, by assistant and number; they are marked."""
+async def find_versions(session: AsyncSession, found: Footprint) -> set[int]:
+    """Rows of the versions that learnt from any of it."""
     rows = await session.execute(
         select(Lineage.version_id, Lineage.source_id, Lineage.message_ids, Version.created_at)
         .join(Version, Version.id == Lineage.version_id)
         .where(Lineage.source_id.in_(found.by_source))
     )
-    learnt = {
+    return {
         version
         for version, source, packed, made in rows.tuples()
         if learnt_from_any(packed, found.by_source[source].before(made))
     }
+
+
+async def _mark(session: AsyncSession, learnt: set[int]) -> list[tuple[Version, Assistant]]:
+    """Mark these versions; gives them by assistant and number."""
     await session.execute(
         update(Version).where(Version.id.in_(learnt), Version.forgotten_at.is_(None)).values(forgotten_at=now())
     )
