@@ -80,3 +80,10 @@ def test_forgetting_says_what_was_deleted(town: None) -> None:
     assert json.loads(parlance("consent", "--json").stdout) == []
     told = parlance("forget", "discord:5", answer="y\n").stdout
     assert "1 record about them" in told and "No version had learnt from their words." in told
+
+
+def test_what_becomes_of_versions_after_a_forgetting_is_the_assistants_policy(town: None) -> None:
+    assert json.loads(parlance("assistant", "show", "harbour", "--json").stdout)["on_forget"] == "mark"
+    assert parlance("assistant", "set", "harbour", "--on-forget", "withdraw").exit_code == 0
+    assert json.loads(parlance("assistant", "show", "harbour", "--json").stdout)["on_forget"] == "withdraw"
+    assert parlance("assistant", "set", "harbour", "--on-forget", "burn").exit_code == 2
