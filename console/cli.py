@@ -24,6 +24,7 @@ from console import (
     platform_commands,
     report_command,
     schedule_command,
+    source_commands,
     teach_commands,
     tuning_commands,
 )
@@ -44,6 +45,7 @@ _MODULES = (
     channel_commands,
     consent_commands,
     data_commands,
+    source_commands,
     teach_commands,
     tuning_commands,
     report_command,

@@ -23,6 +23,7 @@ def import_(
     assistant: Annotated[str, typer.Option(help="The assistant that learns from it.")],
     speaker: Annotated[str | None, typer.Option(help="Whose answers it learns; else who answers others most.")] = None,
     chat: Annotated[str | None, typer.Option(help="Which chat of a full account export.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Only say what it would bring; keep nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Read a chat export, dialogues, or a document.
@@ -39,7 +40,8 @@ def import_(
             with steps() as shown:
                 return await import_file(
                     place.database, file, assistant, speaker, getpass.getuser(),
-                    lambda step, done, total: shown.say(step, done / total if total else None), chat=chat,
+                    lambda step, done, total: shown.say(step, done / total if total else None),
+                    chat=chat, preview=preview,
                 )  # fmt: skip
 
     found = run(work())
@@ -56,7 +58,8 @@ def import_(
         funnel.add_row(step.name, f"{step.came_in:,}", f"{step.went_out:,}")
     console.print(funnel)
     console.print(f"{found.conversations:,} conversations, {found.examples:,} examples.")
-    console.print(f"Next: parlance tune {assistant}", markup=False)
+    kept = f"Next: parlance tune {assistant}"
+    console.print("Nothing was kept; leave out --preview to import it." if preview else kept, markup=False)
 
 
 def _result(found: Imported) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -65,6 +66,8 @@ class Source(Base):
     title: Mapped[str] = mapped_column(SealedText("sources.title"))
     speaker: Mapped[str | None] = mapped_column(String(100))
     """External id of the author whose answers are learnt."""
+    paused: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Kept, but not learnt from."""
     permission: Mapped[str] = mapped_column(Text)
     permission_by: Mapped[str] = mapped_column(String(100))
     permission_at: Mapped[datetime] = mapped_column(UtcTime, default=now)

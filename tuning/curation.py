@@ -140,7 +140,9 @@ class _Run:
     async def gather(self, session: AsyncSession, assistant_id: int, say: Say) -> None:
         """Read taught answers, so that of what is nearly the same they stay; then every other source that has a
         speaker; then the channels' own logs."""
-        chosen = select(Source).where(Source.assistant_id == assistant_id, Source.speaker.is_not(None))
+        chosen = select(Source).where(
+            Source.assistant_id == assistant_id, Source.speaker.is_not(None), Source.paused.is_(False)
+        )
         sources = (await session.scalars(chosen.order_by(Source.id))).all()
         stored = select(func.count()).select_from(SourceMessage)
         total = await session.scalar(stored.where(SourceMessage.source_id.in_([source.id for source in sources]))) or 0

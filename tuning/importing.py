@@ -67,8 +67,11 @@ async def import_file(
     asked_by: str,
     say: Say,
     chat: str | None = None,
+    *,
+    preview: bool = False,
 ) -> Imported:
     """Read `file` for `assistant`. `speaker`: a name or id; `chat`: a title or id, for the export of a whole account.
+    A `preview` tells what an import would do and keeps nothing.
 
     `say` hears of the reading in bytes, then of curation in messages. Raises NotFound for an unknown assistant,
     BadInput for whatever is wrong with the file, the chat or the speaker,
@@ -93,7 +96,7 @@ async def import_file(
         require_enough(curated)
         imported = {"file_digest": export.digest, "messages_read": read.entries} if read.before is None else None
         try:
-            moved = await staging.move(imported)
+            moved = await staging.counted() if preview else await staging.move(imported)
         except IntegrityError:
             raise Refused("This chat was imported by another process at this very moment; import it again.") from None
         total = sum(person.messages for person in people)
@@ -132,6 +135,7 @@ def _source_row(read: _Read, kind: str, assistant_id: int, asked_by: str, speake
         "external_id": read.head.id,
         "title": read.head.title,
         "speaker": speaker,
+        "paused": False,  # as it is looked at; a source that is paused stays so
         "permission": f"{asked_by} imported this chat's export and says that it may be used for training.",
         "permission_by": asked_by,
         "permission_at": now(),

@@ -141,6 +141,16 @@ class Staging:
         await self._connection.execute(delete(SOURCES))
         await self.stage(SOURCES, [row])
 
+    async def counted(self) -> Moved:
+        """What a move would bring, with nothing moved."""
+        row = (await self._connection.execute(select(SOURCES.c.id))).one()
+        new = select(func.count()).select_from(MESSAGES).where(MESSAGES.c.id >= NEW)
+        other = and_(SourceMessage.id == MESSAGES.c.id, SourceMessage.digest != MESSAGES.c.digest)
+        changed = select(func.count()).select_from(MESSAGES).join(SourceMessage, other)
+        counts = [await self._connection.scalar(query) or 0 for query in (new, changed)]
+        await self.release()
+        return Moved(row.id, counts[0], counts[1])
+
     async def move(self, imported: dict[str, Any] | None) -> Moved:
         """All that is staged into the store, with `imported` as the record of it; one transaction, which writes first
         and so waits for others' at its very beginning or not at all. Of a message that was edited, the latest edit
@@ -168,7 +178,7 @@ class Staging:
 
     async def _move_source(self) -> tuple[int, bool]:
         row = (await self._connection.execute(select(SOURCES))).one()
-        given = {name: value for name, value in row._mapping.items() if name != "id"}
+        given = {name: value for name, value in row._mapping.items() if name not in ("id", "paused")}
         await self.release()
         if row.id < NEW:
             await self._connection.execute(update(Source).where(Source.id == row.id).values(given))
