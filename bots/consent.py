@@ -41,9 +41,9 @@ def closed_because(opening: Opening, channel: Channel) -> str:
     return CLOSED[opening].format(account=channel.account)
 
 
-def card_key(incoming: Incoming) -> str:
-    """The card on which this person was asked, or is told what they said."""
-    return f"consent-{incoming.person}"[:90]
+def card_key(database: Database, card: str, person: str) -> str:
+    """The key of this person's card of that name: their own, and without their name or number in it."""
+    return f"{card}-{database.cipher.derive(f'card:{person}')[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +61,4 @@ class Consent:
                 return None
             if not await note_asked(session, incoming.person, incoming.chat, SHOWN):
                 return None
-        return Card(card_key(incoming), TITLE, LINES, buttons=BUTTONS)
+        return Card(card_key(self.database, "consent", incoming.person), TITLE, LINES, buttons=BUTTONS)

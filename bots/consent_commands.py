@@ -43,6 +43,10 @@ POLICY = {
 }
 
 
+def _key(call: Call, card: str) -> str:
+    return card_key(call.database, card, call.incoming.person)
+
+
 async def opt_in(call: Call) -> None:
     """The asker's words in this chat may be learnt from, from now on."""
     incoming = call.incoming
@@ -54,7 +58,9 @@ async def opt_in(call: Call) -> None:
     if before == "in":
         call.whisper("You agreed to that already; /optout takes it back.")
     elif incoming.pressed:
-        call.show(Card(card_key(incoming), "Thank you: I may learn from what you write here", (AGREED,), tone="good"))
+        call.show(
+            Card(_key(call, "consent"), "Thank you: I may learn from what you write here", (AGREED,), tone="good")
+        )
     else:
         call.say(f"Thank you. {AGREED}")
 
@@ -66,7 +72,7 @@ async def opt_out(call: Call) -> None:
         before = await decide(session, incoming.person, incoming.chat, "out", SHOWN)
     sentence = TAKEN_BACK if before == "in" else DECLINED
     if incoming.pressed and before == "asked":
-        call.show(Card(card_key(incoming), "Understood", (sentence,)))
+        call.show(Card(_key(call, "consent"), "Understood", (sentence,)))
     else:
         call.say(f"Understood. {sentence}")
 
@@ -99,7 +105,7 @@ async def privacy(call: Call) -> None:
         buttons = (Button("Take it back", "/optout", "quiet"),)
     elif opening == "open":
         buttons = BUTTONS[:1]
-    call.show(Card(f"privacy-{incoming.person}"[:90], "What is kept of what you write", lines, buttons=buttons))
+    call.show(Card(_key(call, "privacy"), "What is kept of what you write", lines, buttons=buttons))
 
 
 def _learning(opening: Opening, channel: Channel) -> str:
@@ -152,10 +158,6 @@ def _code(call: Call) -> str:
     return call.database.cipher.derive(f"forgetme:{call.incoming.person}")[:16]
 
 
-def _key(call: Call) -> str:
-    return f"forget-{call.incoming.person}"[:90]
-
-
 async def forget_me(call: Call) -> None:
     """Asks once more, with what there is to delete."""
     counts = await counted(call.database, call.incoming.person)
@@ -168,7 +170,7 @@ async def forget_me(call: Call) -> None:
         Button("Delete it all", f"/forgetme {_code(call)}", "main"),
         Button("Keep it", f"/forgetme {_code(call)} keep", "quiet"),
     )
-    call.show(Card(_key(call), "Delete everything that you wrote?", lines, tone="warning", buttons=buttons))
+    call.show(Card(_key(call, "forget"), "Delete everything that you wrote?", lines, tone="warning", buttons=buttons))
 
 
 async def forget_me_now(call: Call) -> None:
@@ -176,9 +178,9 @@ async def forget_me_now(call: Call) -> None:
     if call.word not in (_code(call), "yes"):
         raise Refused("That button is somebody else’s; /forgetme asks what is to become of your own words.")
     if call.words[1:] == ("keep",):
-        call.show(Card(_key(call), "Nothing was deleted", ("Everything is as it was.",)))
+        call.show(Card(_key(call, "forget"), "Nothing was deleted", ("Everything is as it was.",)))
         return
     done = await forget(call.database, call.settings, call.incoming.person)
     if call.channel.private:
         call.show(Removed((), everything=True))
-    call.show(Card(_key(call), "You are forgotten", done.sentences(), tone="good"))
+    call.show(Card(_key(call, "forget"), "You are forgotten", done.sentences(), tone="good"))

@@ -17,7 +17,8 @@ from store.consents import list_consents
 from store.footprint import who_is
 from store.speakers import add_speaker, list_speakers, remove_speaker
 from store.tables import Channel
-from tuning.forgetting import Counts, Forgotten, counted, forget
+from tuning.forgetting import counted, forget
+from tuning.forgotten import Counts, Forgotten
 from tuning.sources.channel_log import answered_by, chat_of
 
 SAID = {"asked": "asked, no answer yet", "in": "agrees", "out": "does not agree"}

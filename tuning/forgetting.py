@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import structlog
 from sqlalchemy import delete, func, or_, select, update
@@ -45,77 +43,14 @@ from store.tables import (
 )
 from tuning import run_folders
 from tuning.echo import Echo
+from tuning.forgotten import Counts, Forgotten
 from tuning.versions import Move, withdraw
 
-Whom = Literal["you", "them"]
 BY = "forgetting"
 """Who asked for what happens by policy."""
 JOURNAL_TRIES, JOURNAL_EVERY = 50, 0.1
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What there was of a person. `imported`: messages in imported chats; `taught`: pairs that keep their words;
-    `samples`: sample answers in reports that repeat them; `records`: profile, admissions, consents, namings."""
-
-    messages: int = 0
-    answers: int = 0
-    imported: int = 0
-    taught: int = 0
-    votes: int = 0
-    samples: int = 0
-    records: int = 0
-
-    def sentence(self, whom: Whom = "you") -> str:
-        """As people read it: “12 messages, 12 answers to you and 1 vote”."""
-        names = {
-            "messages": ("message", "messages"),
-            "answers": (f"answer to {whom}", f"answers to {whom}"),
-            "imported": ("message from imported chats", "messages from imported chats"),
-            "taught": ("taught answer", "taught answers"),
-            "votes": ("vote", "votes"),
-            "samples": ("sample in a report", "samples in reports"),
-            "records": (f"record about {whom}", f"records about {whom}"),
-        }
-        shown = [(getattr(self, key), words) for key, words in names.items()]
-        parts = [f"{count:,} {words[count != 1]}" for count, words in shown if count]
-        return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What was done. `versions`: all that learnt from the person; `withdrawn`: what took the place of those that
-    served; `retraining`: assistants that learn afresh without them. `stopping`: a job is still ending; `journal`:
-    whether the database's journal is empty, so that the text is in no file."""
-
-    person: str
-    counts: Counts
-    versions: tuple[VersionName, ...] = ()
-    withdrawn: tuple[Move, ...] = ()
-    retraining: tuple[str, ...] = ()
-    stopping: bool = False
-    journal: bool = True
-
-    def sentences(self, whom: Whom = "you") -> tuple[str, ...]:
-        """What was done, told to the person themselves or about them."""
-        whose = {"you": "your", "them": "their"}[whom]
-        lines = [f"Deleted: {self.counts.sentence(whom)}."]
-        if self.versions:
-            named = ", ".join(map(str, self.versions))
-            lines.append(f"Marked, because they had learnt from {whose} words: {named}.")
-        else:
-            lines.append(f"No version had learnt from {whose} words.")
-        lines += [move.sentence for move in self.withdrawn]
-        lines += [f"{name} learns afresh, without {whose} words." for name in self.retraining]
-        if self.stopping:
-            lines.append(f"Learning that had read {whose} words is being stopped; its files go when it has.")
-        if not self.journal:
-            lines.append(
-                "Somebody was reading the database just now, so traces stay in its journal until it is next emptied."
-            )
-        return tuple(lines)
 
 
 async def forget(database: Database, settings: Settings, person: str) -> Forgotten:
@@ -230,6 +165,12 @@ async def _drop_samples(session: AsyncSession, person: str, found: Footprint) ->
         texts = (compared.question, compared.first_answer, compared.second_answer)
         if compared.asked_by == person or any(echo.in_(text) for text in texts):
             await session.delete(compared)
+    await session.execute(update(Comparison).where(Comparison.chosen_by == person).values(chosen_by=None))
+    comparisons = await session.scalars(select(Comparison))
+    for row in comparisons.all():
+        if row.asked_by == person or any(map(echo.in_, (row.question, row.first_answer, row.second_answer))):
+            await session.delete(row)
+            dropped += 1
     await session.execute(update(Comparison).where(Comparison.chosen_by == person).values(chosen_by=None))
     await session.flush()
     return dropped
