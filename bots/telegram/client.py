@@ -14,16 +14,15 @@ from random import SystemRandom
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import httpx
 import structlog
 from pydantic import SecretStr
 from telegram import User
 from telegram.error import BadRequest, InvalidToken, NetworkError, TelegramError
 from telegram.ext import ExtBot
-from telegram.request import HTTPXRequest
 
 from bots.telegram.limits import RATES, Limits, Rates
 from bots.telegram.secrecy import keep_tokens_out_of_logs
+from bots.telegram.transport import SECONDS, AiohttpRequest, NeverSent
 from config.errors import BadInput
 
 API = "https://api.telegram.org"
@@ -31,8 +30,6 @@ LARGEST_FILE = 20 * 1024 * 1024
 """Bytes that a bot may fetch."""
 POLL_SECONDS = 50
 CONNECTIONS = 64
-SECONDS = 20.0
-"""For an answer of the server, waiting for updates apart."""
 WAITS = (0.5, 30.0)
 """Seconds before a call that failed is made again: at first, and at most."""
 KINDS = ("message", "edited_message", "callback_query", "my_chat_member")
@@ -60,7 +57,7 @@ def passes(error: TelegramError) -> bool:
 
 def surely_not_sent(error: TelegramError) -> bool:
     """Whether the server cannot have seen the call that failed so."""
-    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return isinstance(error, NeverSent)
 
 
 class TelegramClient:
@@ -69,8 +66,8 @@ class TelegramClient:
     def __init__(self, token: SecretStr, api_base: str | None, rates: Rates = RATES) -> None:
         keep_tokens_out_of_logs()
         base = api_base or API
-        self._polling = _request(connections=1)
-        self._calling = _request(connections=CONNECTIONS)
+        self._polling = AiohttpRequest(1)
+        self._calling = AiohttpRequest(CONNECTIONS)
         self.limits = Limits(rates)
         self.bot: ExtBot[int] = ExtBot(
             token.get_secret_value(),
@@ -146,13 +143,3 @@ class TelegramClient:
                 log.info("telegram_call_failed", kind=type(error).__name__)
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
-
-
-def _request(connections: int) -> HTTPXRequest:
-    return HTTPXRequest(
-        connection_pool_size=connections,
-        read_timeout=SECONDS,
-        write_timeout=SECONDS,
-        connect_timeout=10.0,
-        pool_timeout=None,  # a call waits for its connection; limits keep the line short
-    )

@@ -224,6 +224,7 @@ class TelegramConnector:
         task = asyncio.create_task(noted(), name=f"telegram {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled before it began
         return task
 
     def _note_fault(self, event: str, **more: str) -> None:

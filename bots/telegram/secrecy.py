@@ -8,10 +8,7 @@ from __future__ import annotations
 import logging
 import re
 
-LOGGERS = (
-    "httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks",
-    "telegram.Bot", "telegram.ext.ExtBot", "telegram.request.BaseRequest", "telegram.request.HTTPXRequest",
-)  # fmt: skip
+LOGGERS = ("telegram.Bot", "telegram.ext.ExtBot", "telegram.request.BaseRequest", "aiohttp.client", "asyncio")
 _TOKEN = re.compile(r"(?<!\d)(\d{5,}):[\w-]{30,}")
 
 
