@@ -71,7 +71,7 @@ class Client(discord.Client):
             await asyncio.sleep(random.uniform(*BEFORE_A_NEW_SESSION))  # noqa: S311 - a pause, no secret
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
-        log.error("event_failed", event=event_method, trace=traceback.format_exc())
+        log.error("event_failed", told=event_method, trace=traceback.format_exc())
 
 
 def _sparing(event: str, parser: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -80,6 +80,6 @@ def _sparing(event: str, parser: Callable[[Any], None]) -> Callable[[Any], None]
             parser(data)
         except Exception as error:  # whatever a malformed event does to the library, the connection goes on
             last = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("event_not_read", event=event, kind=type(error).__name__, place=f"{last.filename}:{last.lineno}")
+            log.error("event_not_read", told=event, kind=type(error).__name__, place=f"{last.filename}:{last.lineno}")
 
     return parse

@@ -123,6 +123,10 @@ class DiscordConnector:
                 self._catching_up.cancel()
             self._catching_up = asyncio.create_task(self._catch_up(client, talk, messages, reading))
 
+        async def on_connect() -> None:
+            reading.hold()
+
+        client.event(on_connect)
         client.event(on_ready)
         running = asyncio.create_task(client.start(self._account.token.get_secret_value(), reconnect=False))
         revoked = asyncio.create_task(talk.calls.revoked.wait())
@@ -147,25 +151,31 @@ class DiscordConnector:
             self._well.set()
 
     async def _catch_up(self, client: Client, talk: Talk, messages: Messages, reading: Reading) -> None:
-        """After a new session: what was missed, and what may have changed at either end."""
+        """After a new session: what was missed, and what may have changed at either end; until the next one."""
         self._well.set()
-        name = self._account.name
-        await self._tell(None if self._content else CONTENT_OFF)
-        mark = reading.mark
-        guilds = {guild.id for guild in client.guilds}
-        known = (await read_cursor(self._database, name)).get("guilds")
-        try:
-            await read_missed(client, self._database, name, mark, messages.take_missed)
-            if known is not None:
-                for guild_id in set(known) - guilds:
-                    await messages.gone_from(guild_id)
-                for guild in (guild for guild in client.guilds if guild.id not in known):
-                    await messages.on_guild_join(guild)
-            await write_cursor(self._database, name, guilds=sorted(guilds))
-            await self._register(client, talk)
-        except Exception:
-            trace = without(self._account.token, traceback.format_exc())
-            log.error("discord_catching_up_failed", account=name, trace=trace)
+        wait = FIRST_WAIT
+        while True:
+            try:
+                await self._tell(None if self._content else CONTENT_OFF)
+                await read_missed(client, self._database, self._account.name, reading.mark, messages.take_missed)
+                reading.release()
+                await self._compare_guilds(client, messages)
+                await self._register(client, talk)
+            except Exception:
+                trace = without(self._account.token, traceback.format_exc())
+                log.error("discord_catching_up_failed", account=self._account.name, trace=trace)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _compare_guilds(self, client: Client, messages: Messages) -> None:
+        """Servers that were joined or left while nobody listened; at the first start all are taken as known."""
+        known = (await read_cursor(self._database, self._account.name)).get("guilds")
+        if known is not None:
+            for guild_id in set(known) - {guild.id for guild in client.guilds}:
+                await messages.gone_from(guild_id)
+            for guild in (guild for guild in client.guilds if guild.id not in known):
+                await messages.on_guild_join(guild)
+        await write_cursor(self._database, self._account.name, guilds=sorted(guild.id for guild in client.guilds))
 
     async def _register(self, client: Client, talk: Talk) -> None:
         """Commands, now and whenever it changes who has to see them."""

@@ -1,7 +1,8 @@
 """How far an account has read, and what else it has to remember from one start to the next.
 
 Promises that no message between the mark and now has been passed over: the mark moves only past messages that were
-taken whole. Ids of messages are times, so one mark holds for all channels.
+taken whole, and not at all while history is still to be read. Ids of messages are times, so one mark holds for all
+channels.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Reading:
 
     def __init__(self, mark: int | None) -> None:
         self._under_way: set[int] = set()
+        self._held: int | None = None
         self._newest = mark if mark is not None else time_snowflake(utcnow()) + MARGIN
 
     def begin(self, message_id: int) -> None:
@@ -37,7 +39,15 @@ class Reading:
     @property
     def mark(self) -> int:
         """Everything up to this id was taken."""
-        return min((*self._under_way, self._newest)) - MARGIN
+        return self._held if self._held is not None else min((*self._under_way, self._newest)) - MARGIN
+
+    def hold(self) -> None:
+        """A new session began: what came before it may have been missed."""
+        self._held = self.mark
+
+    def release(self) -> None:
+        """What was missed has been read."""
+        self._held = None
 
 
 async def read_cursor(database: Database, account: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import discord
 import structlog
-from discord.errors import HTTPException
+from discord.errors import Forbidden, NotFound
 from discord.utils import time_snowflake, utcnow
 from sqlalchemy import func, select
 
@@ -42,7 +42,7 @@ async def read_missed(client: discord.Client, database: Database, account: str, 
             try:
                 async for message in _after(channel, mark):
                     await take(message)
-            except HTTPException as error:
+            except (Forbidden, NotFound) as error:
                 log.info("history_not_read", channel=channel.id, code=error.code)
 
     channels = [channel for guild in client.guilds for channel in _with_news(guild, mark)]

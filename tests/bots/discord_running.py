@@ -62,5 +62,8 @@ async def running(
 
 async def said(discord: DiscordServer, place: Place, bot: Bot, condition: Callable[[list[str]], Any]) -> list[str]:
     """What the bot's messages say, once they are as `condition` wants them."""
-    await until(lambda: condition(discord.said(place, bot)))
+    try:
+        await until(lambda: condition(discord.said(place, bot)))
+    except TimeoutError:
+        raise AssertionError(f"the bot said {discord.said(place, bot)}") from None
     return discord.said(place, bot)
