@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from fake_engine import FakeEngine, words
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from waiting import until
 
 from bots.conversation import Conversation
@@ -11,7 +12,10 @@ from bots.events import Answer, Card, Done, Heard, Moved, Notice, Removed, Said
 from config.errors import EngineUnavailable
 from serving.router import Place, resolve
 from store.assistants import add_assistant
-from store.tables import Message
+from store.conversations import find_channel, log_heard
+from store.deliveries import mark_delivered
+from store.people import give_role, take_roles
+from store.tables import Account, Message
 
 
 def answers(events):
@@ -339,3 +343,129 @@ async def test_commands_are_not_part_of_what_the_model_sees(ask, fake_engine):
     await ask("/help")
     await ask("Hello")
     assert [m["content"] for m in fake_engine.requests[-1][1][1:]] == ["Hello"]
+
+
+TELEGRAM = {"account": "tg", "platform": "telegram", "channel": "tg:7", "author_id": "7"}
+
+
+@pytest.fixture
+async def account(database):
+    async with database.session() as session:
+        session.add(Account(name="tg", platform="telegram", external_id="1", username="harbour_bot", token="t"))
+
+
+async def _left_again(database, settings, fake_engine):
+    """What a process finds that is started now, and all that comes of it."""
+    made = Conversation(database, settings, fake_engine, words)
+    left = await made.unanswered("tg")
+    events = [[event async for event in made.answer_left(one)] for one in left]
+    return left, events
+
+
+async def test_a_command_that_was_logged_and_not_carried_out_is_carried_out_once_after_a_restart(
+    ask, database, settings, account
+):
+    for message in ("One", "Two"):
+        await ask(message, **TELEGRAM)
+    async with database.session() as session:
+        channel = await find_channel(session, "tg:7")
+        await log_heard(session, channel, "9", "Ada", "/undo", state="command", author_key="telegram:7")
+    left, (events,) = await _left_again(database, settings, FakeEngine())
+    assert [(one.text, one.author_id, one.author, one.platform) for one in left] == [("/undo", "7", "Ada", "telegram")]
+    assert any(isinstance(event, Removed) for event in events)
+    assert [row.text for row in await rows(database) if row.state == "undone"] == ["Two", "Hello there."]
+    assert (await _left_again(database, settings, FakeEngine()))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("/undo", "did not begin it a second time"), ("/reset", "begin anew"), ("/help", None), ("/stop", "")],
+)
+async def test_a_command_that_was_begun_and_not_shown_is_not_done_twice_where_that_matters(
+    ask, database, settings, account, text, expected
+):
+    for message in ("One", "Two"):
+        await ask(message, **TELEGRAM)
+    before = await ask(text, **TELEGRAM)
+    _, (events,) = await _left_again(database, settings, FakeEngine())
+    if expected is None:
+        assert [type(event) for event in events] == [type(event) for event in before]
+    elif expected:
+        assert expected in notices(events)[0]
+    else:
+        assert [type(event) for event in events] == [Heard, Done]
+    assert [row.text for row in await rows(database) if row.state == "undone"] == (
+        ["Two", "Hello there."] if text == "/undo" else []
+    )
+    assert (await _left_again(database, settings, FakeEngine()))[0] == []
+
+
+async def test_a_command_that_was_shown_is_done_with(ask, database, settings, account):
+    await ask("/undo", **TELEGRAM)
+    async with database.session() as session:
+        await mark_delivered(session, (await rows(database))[0].id)
+    assert (await _left_again(database, settings, FakeEngine()))[0] == []
+
+
+async def test_commands_of_the_page_are_not_said_again(ask, database, settings, account):
+    await ask("/undo")
+    made = Conversation(database, settings, FakeEngine(), words)
+    assert await made.unanswered("web") == []
+
+
+async def test_who_asked_an_operators_command_that_was_left_is_still_an_operator(
+    conversation, ask, incoming, fake_engine, database, settings, account
+):
+    async with database.session() as session:
+        await give_role(session, "telegram:7", None, "operator", "the test")
+    await ask("/status", **TELEGRAM)
+    _, (events,) = await _left_again(database, settings, FakeEngine())
+    assert [event.title for event in events if isinstance(event, Card)] == ["How things are"]
+    async with database.session() as session:
+        await take_roles(session, "telegram:7", None)
+        await session.execute(update(Message).values(state="command", delivered_at=None))
+    _, (events,) = await _left_again(database, settings, FakeEngine())
+    assert "look after this assistant" in notices(events)[0]
+
+
+async def test_what_was_left_is_given_to_a_connector_that_starts_twice_until_it_is_taken_up(
+    conversation, incoming, fake_engine, database, settings, account
+):
+    fake_engine.script = [[asyncio.Event()]]
+    work = asyncio.create_task(collect(conversation, incoming("Left", **TELEGRAM), []))
+    await until(lambda: fake_engine.running)
+    await conversation.close()
+    await work
+    made = Conversation(database, settings, FakeEngine(), words)
+    (left,) = await made.unanswered("tg")
+    assert await made.unanswered("tg") == [left]
+    assert answers([event async for event in made.answer_left(left)])
+    assert await made.unanswered("tg") == []
+
+
+async def test_nobody_is_answered_in_a_chat_that_the_assistant_was_removed_from(
+    conversation, incoming, fake_engine, database, settings, account
+):
+    fake_engine.script = [[asyncio.Event()]]
+    work = asyncio.create_task(collect(conversation, incoming("Left", **TELEGRAM), []))
+    await until(lambda: fake_engine.running)
+    await conversation.close()
+    await work
+    await conversation.left("tg:7")
+    assert (await _left_again(database, settings, FakeEngine()))[0] == []
+
+
+async def test_a_message_of_somebody_who_was_forgotten_while_it_waited_is_let_be(
+    conversation, ask, incoming, fake_engine, database
+):
+    gate = asyncio.Event()
+    fake_engine.script = [[gate, "first"], ["second"]]
+    first = asyncio.create_task(ask("One"))
+    await until(lambda: fake_engine.running)
+    waiting = conversation.handle(incoming("Two"))
+    await anext(waiting)
+    async with database.session() as session:
+        await session.execute(delete(Message).where(Message.external_id.is_not(None)))
+    gate.set()
+    assert [type(event) async for event in waiting] == [Done]
+    await first
