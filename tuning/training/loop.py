@@ -7,13 +7,12 @@ for a request to stop between any two passes through the model.
 
 from __future__ import annotations
 
-import math
 import random
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,16 @@ from tuning.training.losses import Replay, mean_loss, summed_loss
 from tuning.training.memory import is_shortage, peak, release
 from tuning.training.parity import parity_rows
 from tuning.training.provenance import code_digest, versions
-from tuning.training.run import GENERAL_REPLAY, Progress, RunFolder, TrainingResult, TrainingRun, write_whole
+from tuning.training.run import (
+    GENERAL_REPLAY,
+    RunFolder,
+    TrainingResult,
+    TrainingRun,
+    write_whole,
+)
+from tuning.training.telling import Course, Telling
 from tuning.training.tuned import prepare, put_weights, weights_of
+from tuning.training.voting import learn_from_votes
 
 WARM_UP = 0.06
 LAST_RATE = 0.05
@@ -43,31 +50,15 @@ class Cancelled(Exception):
     """The run was asked to stop."""
 
 
-@dataclass
-class Course:
-    """How a run has gone so far: what a checkpoint holds besides weights. Losses in nats per learnt token."""
-
-    step: int = 0
-    measured_at: list[int] = field(default_factory=list)
-    held_out: list[float] = field(default_factory=list)
-    general: list[float] = field(default_factory=list)
-    best_step: int = 0
-    best_loss: float = math.inf
-    without_better: int = 0
-    learnt: int = 0
-    seconds: float = 0.0
-    loss: float | None = None
-
-
 class Training:
     """One run, from its folder to its result. `stopping` is asked between passes whether to stop."""
 
     def __init__(self, folder: RunFolder, run: TrainingRun, stopping: Callable[[], bool]) -> None:
         self.folder, self.run, self._stopping = folder, run, stopping
         self.course = Course()
-        self.progress = Progress()
-        self._written = self._saved = 0.0
-        self._started = time.monotonic()
+        self._telling = Telling(folder, run)
+        self.steps: list[Step] = []
+        self._saved = 0.0
         torch.set_num_threads(run.threads)
         self.device = torch.device(run.device)
         self._say("starting")
@@ -82,7 +73,7 @@ class Training:
         general = self._general()
         watched = max(1, round(len(general) * WATCHED_SHARE)) if general else 0
         self.replay_rows, watched_rows = general[watched:], general[:watched]
-        self.steps: list[Step] = plan_steps(
+        self.steps = plan_steps(
             self.rows, self.replay_rows,
             budget=run.batch_tokens, epochs=run.epochs, share=run.replay_share, seed=run.seed,
         )  # fmt: skip
@@ -90,7 +81,7 @@ class Training:
         self._held_out_batches = self._batches(self.held_out)
         self._watched_batches = self._batches(watched_rows)
 
-        self._pause()
+        self.pause()
         self.tuned = prepare(lora.load_base(run), run)
         self.model = self.tuned.model
         self.parameters = list(self.tuned.trained().values())
@@ -125,8 +116,9 @@ class Training:
             self._say("training")
             if time.monotonic() - self._saved >= run.checkpoint_every:
                 self._save()
-            self._pause(save=True)
+            self.pause(save=True)
         self._save()
+        learn_from_votes(self)
         return self._finish()
 
     def _step(self, step: Step) -> None:
@@ -162,11 +154,11 @@ class Training:
             loss = summed_loss(self.model, collate([self.rows[place] for place in places]).to(self.device))
             (loss / (learnt + general)).backward()
             total += loss.item()
-            self._pause()
+            self.pause()
         for places in parts(step.replay, self._parts):
             there = self.replay.loss(places)
             (there.cross_entropy / (learnt + general) + self.run.kl_weight * there.kl / general).backward()
-            self._pause()
+            self.pause()
         return total / learnt
 
     def _rate(self, step: int) -> float:
@@ -181,20 +173,25 @@ class Training:
         """Held-out and general loss now; keep the weights if they are the best that have not forgotten."""
         course = self.course
         self._say("measuring", now=True)
-        held_out = mean_loss(self.model, self._held_out_batches, self._pause)
-        general = mean_loss(self.model, self._watched_batches, self._pause) if self._watched_batches else 0.0
+        held_out, general = self.losses()
         course.measured_at.append(course.step)
         course.held_out.append(held_out)
         course.general.append(general)
-        if held_out < course.best_loss and self._kept(general):
+        if held_out < course.best_loss and self.kept(general):
             course.best_loss, course.best_step, course.without_better = held_out, course.step, 0
             self.best = weights_of(self.tuned)
         else:
             course.without_better += 1
         self._say("training", now=True)
 
-    def _kept(self, general: float) -> bool:
-        return general <= self.course.general[0] * (1 + self.run.general_limit)
+    def losses(self) -> tuple[float, float]:
+        """Held-out and general loss now."""
+        general = mean_loss(self.model, self._watched_batches, self.pause) if self._watched_batches else 0.0
+        return mean_loss(self.model, self._held_out_batches, self.pause), general
+
+    def kept(self, general: float) -> bool:
+        limit: float = self.course.general[0] * (1 + self.run.general_limit)
+        return general <= limit
 
     def _finish(self) -> TrainingResult:
         course, folder = self.course, self.folder
@@ -206,16 +203,16 @@ class Training:
         shutil.rmtree(folder.adapter, ignore_errors=True)
         fresh.replace(folder.adapter)
         parity = parity_rows(
-            again, folder.held_out, self.tokenizer, self.run.system_prompt, self.run.context, self._pause
+            again, folder.held_out, self.tokenizer, self.run.system_prompt, self.run.context, self.pause
         )
         write_whole(folder.parity, parity.model_dump_json().encode())
-        best = course.measured_at.index(course.best_step)
+        best = len(course.measured_at) - 1 - course.measured_at[::-1].index(course.best_step)
         result = TrainingResult(
             held_out_base=course.held_out[0],
             held_out=course.held_out[best],
             general_base=course.general[0] if self._watched_batches else None,
             general=course.general[best] if self._watched_batches else None,
-            general_kept=self._kept(course.general[best]),
+            general_kept=self.kept(course.general[best]),
             steps=course.step,
             best_step=course.best_step,
             epochs=course.step / len(self.steps) * self.run.epochs,
@@ -227,6 +224,8 @@ class Training:
             examples=len(self.rows),
             held_out_examples=len(self.held_out),
             left_out=self.left_out,
+            votes=course.votes,
+            votes_kept=course.votes_kept,
             method=self.run.method,
             rank=self.run.rank,
             kept=self.tuned.kept,
@@ -284,34 +283,12 @@ class Training:
         if "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
 
-    def _pause(self, save: bool = False) -> None:
+    def _say(self, state: str, *, now: bool = False) -> None:
+        self._telling.say(state, self.course, self.steps, now=now)
+
+    def pause(self, save: bool = False) -> None:
         """Between two passes: stop here if asked to. `save` where the state is whole, between two steps."""
         if self._stopping():
             if save:
                 self._save()
             raise Cancelled
-
-    def _say(self, state: Any, *, now: bool = False) -> None:
-        """Write the progress, at most once a second unless `now` or another state."""
-        clock = time.monotonic()
-        if not now and state == self.progress.state and clock - self._written < 1:
-            return
-        course, run = self.course, self.run
-        steps = getattr(self, "steps", [])
-        pace = course.seconds / course.step if course.step else None
-        self.progress = Progress(
-            state=state,
-            step=course.step,
-            steps=len(steps),
-            epoch=steps[min(course.step, len(steps) - 1)].epoch if steps else 0,
-            epochs=run.epochs,
-            loss=course.loss,
-            measured_at=course.measured_at,
-            held_out_loss=course.held_out,
-            general_loss=course.general,
-            tokens_per_second=course.learnt / course.seconds if course.seconds else 0.0,
-            seconds=clock - self._started,
-            seconds_left=0.0 if state == "done" else pace and pace * (len(steps) - course.step),
-        )
-        self.folder.write_progress(self.progress)
-        self._written = clock

@@ -119,6 +119,8 @@ class TrainingResult(BaseModel):
     examples: int
     held_out_examples: int
     left_out: int = Field(description="rows with nothing to learn within the context")
+    votes: int = Field(0, description="votes that were learnt from after the conversations")
+    votes_kept: bool | None = Field(None, description="False: they cost too much of what was learnt, and were left out")
     method: str = "lora"
     rank: int = 16
     kept: float | None = Field(None, description="of the change that was learnt, the share that the adapter holds")
@@ -145,6 +147,11 @@ class RunFolder:
     @property
     def held_out(self) -> Path:
         return self.folder / "held_out.jsonl"
+
+    @property
+    def votes(self) -> Path:
+        """Answers that people voted on: {"messages", "learn_from", "good"} a line; not there where nobody did."""
+        return self.folder / "votes.jsonl"
 
     @property
     def secrets(self) -> Path:
