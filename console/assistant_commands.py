@@ -27,6 +27,14 @@ class OnForget(StrEnum):
     RETRAIN = "retrain"
 
 
+class Access(StrEnum):
+    """Everybody, whoever an operator lets in, or nobody but those who look after it."""
+
+    OPEN = "open"
+    PAIRING = "pairing"
+    CLOSED = "closed"
+
+
 group = typer.Typer(help="Add, list, show and change assistants.", no_args_is_help=True)
 
 
@@ -44,6 +52,7 @@ def _view(assistant: Assistant) -> dict[str, Any]:
         "system_prompt": assistant.system_prompt,
         "auto_promote": assistant.auto_promote,
         "on_forget": assistant.on_forget,
+        "access": assistant.access,
     }
 
 
@@ -118,6 +127,9 @@ def set_(
         OnForget | None,
         typer.Option(help="What becomes of versions that learnt from somebody who is forgotten since."),
     ] = None,
+    access: Annotated[
+        Access | None, typer.Option(help="Who may talk with it: everybody, whoever is let in, or its operators alone.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Change an assistant."""
@@ -131,6 +143,8 @@ def set_(
                 assistant.auto_promote = auto_promote
             if on_forget is not None:
                 assistant.on_forget = on_forget.value
+            if access is not None:
+                assistant.access = access.value
             return _view(assistant)
 
     changed = run(work())

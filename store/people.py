@@ -59,12 +59,16 @@ async def find_person(session: AsyncSession, key: str) -> Person | None:
     return found
 
 
-async def named(session: AsyncSession, platform: str, name: str) -> list[Person]:
-    """Everybody on `platform` who is called `name` there, by user name or as others see them; case does not matter.
+async def named(session: AsyncSession, platform: str | None, name: str) -> list[Person]:
+    """Everybody on `platform`, or on any, who is called `name` there, by user name or as others see them; case does
+    not matter.
 
     Names are sealed, so all are read."""
     wanted = name.removeprefix("@").casefold()
-    people = await session.scalars(select(Person).where(Person.key.startswith(f"{platform}:", autoescape=True)))
+    query = select(Person)
+    if platform is not None:
+        query = query.where(Person.key.startswith(f"{platform}:", autoescape=True))
+    people = await session.scalars(query)
     return [one for one in people if wanted in ((one.username or "").casefold(), one.name.casefold())]
 
 
