@@ -1,9 +1,10 @@
 """The database: opened, migrated, and handed out as sessions. SQLite in WAL mode, or what the settings name.
 
-`open_database` is the one way in: it also sets the cipher that sealed columns use. SQLite lets one transaction write at
-a time, and whoever tries meanwhile looks again at intervals, in no order, until it gives up; so within this process
-writers take turns in the order they came (store/turns.py). Alembic is imported where it is used, because importing it
-takes longer than all else here and whoever shows a page imports this module.
+`open_database` is the one way in: it also sets the cipher that sealed columns use. With SQLite, sessions work where
+they are called (store/inline.py); and because it lets one transaction write at a time, and whoever tries meanwhile
+looks again at intervals, in no order, until it gives up, writers of this process take turns in the order they came
+(store/turns.py). Alembic is imported where it is used, because importing it takes longer than all else here and
+whoever shows a page imports this module.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Row, Select, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from config.settings import Settings
 from store.columns import use_cipher
 from store.crypto import Cipher, load_cipher
+from store.inline import inline, never_wait
 from store.turns import TURN, Turn, WriteTurns
 
 if TYPE_CHECKING:
@@ -35,21 +37,32 @@ LONGEST_WAIT = 600
 
 
 class Database:
-    """An open database. `session()` commits at its end, or rolls back on any error."""
+    """An open database. `session()` commits at its end, or rolls back on any error. `engine` gives connections of their
+    own to what works long."""
 
     def __init__(self, engine: AsyncEngine, cipher: Cipher) -> None:
         self.engine = engine
         self.cipher = cipher
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._turns = WriteTurns(engine.sync_engine) if engine.dialect.name == "sqlite" else None
+        self._quick, self._turns = engine, None
+        if engine.dialect.name == "sqlite":
+            self._quick = _engine(inline(str(engine.url)))
+            self._turns = WriteTurns(engine.sync_engine, self._quick.sync_engine)
+        self._sessions = async_sessionmaker(self._quick, expire_on_commit=False)
         self._reader: Engine | None = None
         self._reading: Connection | None = None
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """One transaction. Its first write waits for its turn; one that has written must not wait for another that is
-        going to."""
+        """One transaction, of quick statements: with SQLite all else waits while one runs. Its first write waits for
+        its turn; one that has written must not wait for another that is going to."""
         async with self._turn() as turn, self._sessions(info={TURN: turn}) as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def long_session(self) -> AsyncIterator[AsyncSession]:
+        """One transaction, of statements that may go through much: they work in a thread."""
+        turning = self._turn()
+        async with turning as turn, self._sessions(bind=self.engine, info={TURN: turn}) as session, session.begin():
             yield session
 
     @asynccontextmanager
@@ -90,6 +103,7 @@ class Database:
             self._reading.close()
             self._reader.dispose()
             self._reading = self._reader = None
+        await self._quick.dispose()
         await self.engine.dispose()
 
 
@@ -144,8 +158,14 @@ async def open_database(settings: Settings) -> Database:
     await asyncio.to_thread(migrate, url)
     if make_url(url).get_backend_name() == "sqlite" and settings.database_url is None:
         settings.paths.database.chmod(0o600)
+    use_cipher(cipher)
+    return Database(_engine(make_url(url)), cipher)
+
+
+def _engine(url: URL) -> AsyncEngine:
     engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=LONGEST_WAIT)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    use_cipher(cipher)
-    return Database(engine, cipher)
+    if engine.dialect.driver == "inline":
+        event.listen(engine.sync_engine, "connect", never_wait)
+    return engine

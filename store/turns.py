@@ -27,12 +27,13 @@ class Turn:
 
 
 class WriteTurns:
-    """One for an engine. A session's `info` holds its turn."""
+    """One for all engines of a file. A session's `info` holds its turn."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, *engines: Engine) -> None:
         self._lock = asyncio.Lock()
-        event.listen(engine, "before_cursor_execute", self._before)
-        event.listen(engine, "checkin", _forget)
+        for engine in engines:
+            event.listen(engine, "before_cursor_execute", self._before)
+            event.listen(engine, "checkin", _forget)
 
     async def take(self, turn: Turn) -> None:
         """Wait for it, unless it is taken already."""

@@ -49,7 +49,7 @@ class TunePlan:
 
 async def preview(database: Database, settings: Settings, assistant_name: str) -> TunePlan:
     """Look at all that may be learnt from, without starting anything. Raises NotFound for an unknown assistant."""
-    async with database.session() as session:
+    async with database.long_session() as session:
         assistant = await find_assistant(session, assistant_name)
         found = await measure(session, assistant.id)
         seconds = await _estimate(session, settings, assistant, found)
