@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.names import VersionName
@@ -150,7 +150,7 @@ async def _queue(session: AsyncSession, assistant: Assistant, asked_by: str) -> 
 
 async def _drop_samples(session: AsyncSession, person: str, found: Footprint) -> int:
     """Sample answers in reports show text that versions were measured with, and so may comparisons: those that repeat
-    any of it go, and the comparisons that the person asked for. Gives how many samples."""
+    any of it go, and the comparisons that the person asked for. Gives how many of both."""
     echo = Echo(found.texts)
     dropped = 0
     rows = await session.scalars(select(Version).where(Version.assistant_id.in_(found.assistants)))
@@ -160,12 +160,6 @@ async def _drop_samples(session: AsyncSession, person: str, found: Footprint) ->
         if len(kept) < len(samples):
             dropped += len(samples) - len(kept)
             version.report = version.report | {"samples": kept}
-    shown = select(Comparison).where(or_(Comparison.assistant_id.in_(found.assistants), Comparison.asked_by == person))
-    for compared in await session.scalars(shown):
-        texts = (compared.question, compared.first_answer, compared.second_answer)
-        if compared.asked_by == person or any(echo.in_(text) for text in texts):
-            await session.delete(compared)
-    await session.execute(update(Comparison).where(Comparison.chosen_by == person).values(chosen_by=None))
     comparisons = await session.scalars(select(Comparison))
     for row in comparisons.all():
         if row.asked_by == person or any(map(echo.in_, (row.question, row.first_answer, row.second_answer))):

@@ -272,6 +272,20 @@ async def _another_assistants_channel(town: Town, place: int) -> None:
     await town.answer(other, asked, "Noted, as you wish.", 1)
 
 
+async def _paused_by_an_operator(town: Town, place: int) -> None:
+    other = await town.channel("post:-9")
+    await town.agrees(INES, "post:-9")
+    async with town.database.session() as session:
+        session.add(
+            Source(
+                assistant_id=town.owner, kind="channel", external_id=str(other), title="", permission="",
+                permission_by="", paused=True,
+            )
+        )  # fmt: skip
+    asked = await town.say(other, INES, f"Note that {SECRET}")
+    await town.answer(other, asked, "Noted, as you wish.", 1)
+
+
 async def _taught_question_whose_asker_took_it_back(town: Town, place: int) -> None:
     await town.agrees(INES, "post:-7")
     await teach(town.database, "harbour", f"Is it true that {SECRET}?", "So they say.", "Ada",

@@ -85,15 +85,21 @@ def chat_of(channel: Channel) -> str:
 
 
 async def logs_of(session: AsyncSession, assistant_id: int) -> list[ChannelLog]:
-    """The channels where this assistant answers and that may be learnt from."""
-    known = select(Source.external_id, Source.id).where(Source.assistant_id == assistant_id, Source.kind == KIND)
-    sources = dict((await session.execute(known)).tuples().all())
+    """The channels where this assistant answers and that may be learnt from, but for those an operator paused."""
+    known = await session.execute(
+        select(Source.external_id, Source.id, Source.paused).where(
+            Source.assistant_id == assistant_id, Source.kind == KIND
+        )
+    )
+    sources = {channel: (number, paused) for channel, number, paused in known.tuples()}
     people = await session.scalars(select(Speaker.person).where(Speaker.assistant_id == assistant_id))
     named = frozenset(people)
-    return [
-        ChannelLog(channel, sources.get(str(channel.id), 0), await consenting(session, chat_of(channel)), named)
-        for channel in await answered_by(session, assistant_id, await open_channels(session))
-    ]
+    logs: list[ChannelLog] = []
+    for channel in await answered_by(session, assistant_id, await open_channels(session)):
+        number, paused = sources.get(str(channel.id), (0, False))
+        if not paused:
+            logs.append(ChannelLog(channel, number, await consenting(session, chat_of(channel)), named))
+    return logs
 
 
 async def note_sources(database: Database, assistant_id: int) -> None:
