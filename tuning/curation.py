@@ -35,6 +35,7 @@ from tuning.redaction import detail_digest, find_private, redact, replace_spans
 from tuning.sources import channel_log
 from tuning.teaching import KIND as TAUGHT
 from tuning.teaching import WEIGHT, PairBuilder, learnable_askers
+from tuning.voted import write_votes
 
 MIN_EXAMPLES = 40
 """16 of them are the fewest that measure a version (tuning/held_out.py); from under 24 no voice is learnt."""
@@ -81,6 +82,7 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
         curated = run.result()
         require_enough(curated)
         lineage = draft.split(run.held_out())
+        write_votes(folder, run.votes, lineage)
         if secrets := run.secrets - run.meant:
             (folder / SECRETS).write_text("\n".join(sorted(secret.hex() for secret in secrets)))
         return replace(curated, lineage=lineage)
@@ -129,6 +131,7 @@ class _Run:
         self._new = Counter("near-duplicates removed")
         self._redacted: Tally[str] = Tally()
         self.secrets: set[bytes] = set()
+        self.votes: list[tuple[int, channel_log.VotedAnswer]] = []
         self.meant: set[bytes] = set()
         self._people: set[str] = set()
         self._duplicates = NearDuplicates()
@@ -174,6 +177,7 @@ class _Run:
                 self._take(self._sorted(chunk, builder), _of_log(log))
                 say(SORTING, self._consented.came_in, total)
             self._take(self._conversations.out_of(channel_log.whole(builder.finish())), _of_log(log))
+            self.votes.extend((log.source_id, answer) for answer in log.voted)
         self._drop_duplicates()
 
     def result(self) -> Curated:

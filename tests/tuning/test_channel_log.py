@@ -56,12 +56,14 @@ class Town:
                 .values(decided_at=T0 + timedelta(seconds=after))
             )
 
-    async def say(self, channel: int, person: str | None, text: str, state: str = "said", at: int | None = None) -> int:
+    async def say(
+        self, channel: int, person: str | None, text: str, state: str = "said", at: int | None = None, **more: Any
+    ) -> int:
         moment = T0 + timedelta(seconds=next(self.clock) * 1000 if at is None else at)
         async with self.database.session() as session:
             row = Message(
                 channel_id=channel, role="user", state=state, author_key=person, author=f"Name of {person}", text=text,
-                created_at=moment,
+                created_at=moment, **more,
             )  # fmt: skip
             session.add(row)
             await session.flush()
@@ -212,6 +214,11 @@ async def _file(town: Town, place: int) -> None:
     await town.answer(place, asked, "I have read it.", 1)
 
 
+async def _forwarded(town: Town, place: int) -> None:
+    asked = await town.say(place, ODO, f"Note that {SECRET}", forwarded=True)
+    await town.answer(place, asked, "Noted, as you wish.", 1)
+
+
 async def _named_speaker_who_did_not_agree(town: Town, place: int) -> None:
     async with town.database.session() as session:
         session.add(Speaker(assistant_id=town.owner, person=INES, named_by="Ada"))
@@ -353,6 +360,22 @@ async def test_named_speakers_are_learnt_when_they_talk_to_others(town: Town) ->
     assert all(json.loads(line)["messages"][-1]["content"].endswith("is ripe.") for line in words.splitlines() if line)
 
 
+async def test_a_reply_is_learnt_as_the_answer_to_what_it_replies_to(town: Town) -> None:
+    place = await town.channel("post:-7")
+    for person in (ODO, INES, RUNA):
+        await town.agrees(person, "post:-7")
+    async with town.database.session() as session:
+        session.add(Speaker(assistant_id=town.owner, person=RUNA, named_by="Ada"))
+    for at in range(45):
+        when = at * 9000 + 100
+        await town.say(place, ODO, f"Where grows the {FRUITS[at % 7]} {at}?", "overheard", when, external_id=f"q{at}")
+        await town.say(place, INES, f"It rains on roof {at * at} today.", "overheard", when + 1000)
+        await town.say(place, RUNA, f"By gate {at * 31 % 97}, and high.", "overheard", when + 1010, reply_to=f"q{at}")
+    _, words = await town.learnt()
+    assert words.count("By gate") == 45
+    assert "It rains" not in words
+
+
 async def test_nothing_is_learnt_across_what_is_missing(town: Town) -> None:
     """A question whose answer was not voted for is not taken for part of the next one."""
     place = await town.channel("post:1", private=True)
@@ -394,3 +417,37 @@ async def _consents(town: Town) -> list[Any]:
 def test_files_are_known_by_the_mark_that_the_log_gives_them() -> None:
     assert HEADING.strip() == FILE.strip() and HEADING.endswith(FILE)
     assert curation.channel_log.FILE is FILE
+
+
+async def test_votes_reach_the_trainer_only_with_consent_and_where_people_agree(town: Town) -> None:
+    post = await town.channel("post:1", private=True)
+    await town.agrees(ODO, "post:1")
+    await town.good(post, ODO)
+    asked = [await town.say(post, ODO, f"And the {fruit} by the well?") for fruit in FRUITS[:4]]
+    bad = await town.answer(post, asked[0], "Go away, write to ada@harbour.example.", -1, -1)
+    await town.answer(post, asked[1], "Some like it.", 1, -1)
+    await town.answer(post, asked[2], "Nobody said how this was.")
+    hers = await town.say(post, INES, "I never agreed to anything")
+    await town.answer(post, hers, "As you say.", -1)
+    curated, _ = await town.learnt()
+    lines = [json.loads(line) for line in (town.folder / "job0" / "votes.jsonl").read_text().splitlines()]
+    assert [line["good"] for line in lines].count(True) == 50
+    against = [line["messages"] for line in lines if not line["good"]]
+    assert against == [[
+        {"role": "user", "content": f"And the {FRUITS[0]} by the well?"},
+        {"role": "assistant", "content": "Go away, write to [email]."},
+    ]]  # fmt: skip
+    assert bad in {number for ids in curated.lineage.values() for number in ids}
+
+
+async def test_where_nobody_voted_there_is_no_file_of_votes(town: Town) -> None:
+    post = await town.channel("post:1")
+    await town.agrees(ODO, "post:1")
+    async with town.database.session() as session:
+        session.add(Speaker(assistant_id=town.owner, person=RUNA, named_by="web:1"))
+    await town.agrees(RUNA, "post:1")
+    for at in range(60):
+        await town.say(post, ODO, f"{FRUITS[at % 7]} number {at * at}, ripe or not, neighbour {at}?", "overheard")
+        await town.say(post, RUNA, f"The {FRUITS[at % 7]} tree {at * 31 % 97} by wall {at} says {at}.", "overheard")
+    await town.learnt()
+    assert not (town.folder / "job0" / "votes.jsonl").exists()

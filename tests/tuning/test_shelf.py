@@ -1,4 +1,4 @@
-"""Sources looked after: a preview keeps nothing, a paused one is not learnt from, a removed one takes what it brought."""
+"""Sources looked after: a preview keeps nothing, a paused one is not learnt from, a removed one takes all with it."""
 
 from __future__ import annotations
 

@@ -33,8 +33,9 @@ from tuning.funnel import Counter
 from tuning.redaction import redact
 
 HEARD = ("said", "overheard")
-ASSISTANT = 0
-"""Author of the assistant's answers. People have numbers from 1 on; named speakers talking to others negative ones."""
+ASSISTANT, NOBODY = 0, 1
+"""Author of the assistant's answers, and of what nobody knows who said. People have numbers from 2 on; named speakers
+talking to others negative ones."""
 LOOK_BACK = 200
 """Messages that an answer may have been made from."""
 FILE = "📎 "
@@ -42,16 +43,28 @@ FILE = "📎 "
 ROWS_AT_ONCE = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class VotedAnswer:
+    """An answer that people voted on, with what it answers; `ids`: the two messages' rows."""
+
+    question: str
+    answer: str
+    good: bool
+    ids: tuple[int, int]
+
+
 @dataclass(slots=True)
 class ChannelLog:
     """One channel. `source_id`: its row among the sources, 0 where nobody has agreed yet; `agreed`: who, and since
-    when; `named`: whose words to others are learnt. `people`: authors met so far, by number."""
+    when; `named`: whose words to others are learnt. `people`: authors met so far, by number. `voted`: answers met so
+    far that people voted on and that may be learnt from."""
 
     channel: Channel
     source_id: int
     agreed: dict[str, datetime]
     named: frozenset[str]
     people: dict[int, str] = field(default_factory=dict)
+    voted: list[VotedAnswer] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -61,7 +74,7 @@ class ChannelLog:
 
     def number(self, person: str, *, speaking: bool) -> int:
         """The author number of `person`."""
-        number = self._numbers.setdefault(person, len(self._numbers) + 1)
+        number = self._numbers.setdefault(person, len(self._numbers) + 2)
         number = -number if speaking else number
         self.people[number] = person
         return number
@@ -129,7 +142,8 @@ async def read(session: AsyncSession, log: ChannelLog, counter: Counter) -> Asyn
     if not log.agreed:
         counter.came_in += await count_heard(session, log)
         return
-    good = await _good_answers(session, log.channel.id)
+    good = await _voted_answers(session, log.channel.id, 1)
+    bad = await _voted_answers(session, log.channel.id, -1)
     answer = aliased(Message)
     answered = exists(select(answer.id).where(answer.answers == Message.id, answer.state.in_(TOLD)))
     rows = await session.stream(
@@ -145,15 +159,20 @@ async def read(session: AsyncSession, log: ChannelLog, counter: Counter) -> Asyn
             passes = _passes(row, log)
             counter.came_in += 1
             counter.went_out += passes
-            given.append(_heard(row, log) if passes else _gap(row, row.author_key, log))
+            given.append(_heard(row, log) if passes else _gap(row, log))
             before.append((row.text, passes))
             for said in good.get(row.id, ()):
                 passed = passes and not _repeats(said.text, before)
                 counter.came_in += 1
                 counter.went_out += passed
-                given.append(_answer(said) if passed else _gap(said, None, log))
+                given.append(_answer(said, row) if passed else _unlearnt(row))
+                if passed:
+                    log.voted.append(VotedAnswer(row.text, said.text, True, (row.id, said.id)))
+            for said in bad.get(row.id, ()):
+                if passes and not _repeats(said.text, before):
+                    log.voted.append(VotedAnswer(row.text, said.text, False, (row.id, said.id)))
             if has_answer and row.id not in good:
-                given.append(_gap(row, None, log))
+                given.append(_unlearnt(row))
         yield given
 
 
@@ -171,26 +190,32 @@ def whole(conversations: Iterator[Conversation]) -> Iterator[Conversation]:
             yield Conversation(run)
 
 
-async def _good_answers(session: AsyncSession, channel_id: int) -> dict[int, list[Message]]:
-    """Question → answers to it that somebody voted good and nobody bad."""
+async def _voted_answers(session: AsyncSession, channel_id: int, value: int) -> dict[int, list[Message]]:
+    """Question → answers to it on which everybody who voted voted `value`."""
     votes = exists().where(Vote.message_id == Message.id)
     rows = await session.scalars(
         select(Message)
         .where(
             Message.channel_id == channel_id, Message.role == "assistant", Message.state == "said",
-            Message.answers.is_not(None), votes.where(Vote.value > 0), ~votes.where(Vote.value < 0),
+            Message.answers.is_not(None), votes.where(Vote.value == value), ~votes.where(Vote.value == -value),
         )
         .order_by(Message.id)
     )  # fmt: skip
-    good: dict[int, list[Message]] = {}
+    found: dict[int, list[Message]] = {}
     for row in rows:
-        good.setdefault(row.answers or 0, []).append(row)
-    return good
+        found.setdefault(row.answers or 0, []).append(row)
+    return found
 
 
 def _passes(row: Message, log: ChannelLog) -> bool:
     since = log.agreed.get(row.author_key or "")
-    return since is not None and row.created_at > since and bool(row.text.strip()) and FILE not in row.text
+    return (
+        since is not None
+        and row.created_at > since
+        and bool(row.text.strip())
+        and FILE not in row.text
+        and not row.forwarded
+    )
 
 
 def _repeats(answer: str, before: Sequence[tuple[str, bool]]) -> bool:
@@ -202,18 +227,27 @@ def _repeats(answer: str, before: Sequence[tuple[str, bool]]) -> bool:
 def _heard(row: Message, log: ChannelLog) -> ChatMessage:
     person = row.author_key or ""
     author = log.number(person, speaking=row.state == "overheard" and person in log.named)
-    return ChatMessage(row.id, str(row.id), author, redact(row.author), _at(row), None, False, row.text)
+    return ChatMessage(row.id, _id(row), author, redact(row.author), _at(row), row.reply_to, False, row.text)
 
 
-def _answer(row: Message) -> ChatMessage:
-    return ChatMessage(row.id, str(row.id), ASSISTANT, "", _at(row), str(row.answers), False, row.text)
+def _answer(row: Message, question: Message) -> ChatMessage:
+    return ChatMessage(row.id, _id(row), ASSISTANT, "", _at(row), _id(question), False, row.text)
 
 
-def _gap(row: Message, person: str | None, log: ChannelLog) -> ChatMessage:
-    """In place of `row`, or, without a person, of an answer that is not learnt."""
-    author = ASSISTANT if person is None else log.number(person, speaking=False)
-    replied = str(row.id if row.role == "user" else row.answers) if person is None else None
-    return ChatMessage(row.id, f"{row.id}" if person else f"{row.id}-gap", author, "", _at(row), replied, False, "")
+def _gap(row: Message, log: ChannelLog) -> ChatMessage:
+    """In place of what somebody said."""
+    author = NOBODY if row.author_key is None else log.number(row.author_key, speaking=False)
+    return ChatMessage(row.id, _id(row), author, "", _at(row), row.reply_to, False, "")
+
+
+def _unlearnt(question: Message) -> ChatMessage:
+    """In place of an answer."""
+    return ChatMessage(question.id, f"{_id(question)} answered", ASSISTANT, "", _at(question), _id(question), False, "")
+
+
+def _id(row: Message) -> str:
+    """By which replies find it: the platform's id, where there is one."""
+    return row.external_id or f"row {row.id}"
 
 
 def _at(row: Message) -> int:
