@@ -97,11 +97,14 @@ class Limits(BaseRateLimiter[int]):
 
     rates: Rates = RATES
     _all: Window = field(init=False)
+    _shown: Window = field(init=False)
+    """For 'typing', so that it leaves most of what is allowed to words."""
     _until: float = field(init=False, default=0.0)
     _chats: dict[int, _Chat] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._all = Window(max(1, int(self.rates.overall * self.rates.speed)), 1.0)
+        overall = max(4, int(self.rates.overall * self.rates.speed))
+        self._all, self._shown = Window(overall, 1.0), Window(overall // 4, 1.0)
 
     async def initialize(self) -> None:
         """Nothing to do."""
@@ -166,9 +169,9 @@ class Limits(BaseRateLimiter[int]):
         """Shown only where it delays nothing else."""
         now = asyncio.get_running_loop().time()
         lane = self._chats.get(chat)
-        if self._all.full or self._until > now or (lane is not None and lane.until > now):
+        if self._shown.full or self._all.full or self._until > now or (lane is not None and lane.until > now):
             return True
-        async with self._all:
+        async with self._shown, self._all:
             return await callback(*args, **kwargs)
 
     @staticmethod

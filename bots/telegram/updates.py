@@ -133,8 +133,10 @@ def joined_albums(updates: Sequence[tuple[int, Meant]]) -> list[tuple[list[int],
 
 def _together(one: Incoming, other: Incoming) -> Incoming:
     text = "\n".join(text for text in (one.text, other.text) if text)
-    mentioned = one.mentioned or other.mentioned
-    return replace(one, text=text, mentioned=mentioned, attachments=(*one.attachments, *other.attachments))
+    return replace(
+        one, text=text, attachments=(*one.attachments, *other.attachments), mentioned=one.mentioned or other.mentioned,
+        forwarded=one.forwarded or other.forwarded,
+    )  # fmt: skip
 
 
 def _message(message: Message, reader: Reader) -> Meant | None:
@@ -167,6 +169,7 @@ def _message(message: Message, reader: Reader) -> Meant | None:
         language=speaker.language,
         username=speaker.username,
         reply_person=None if to is None or to.is_bot else f"telegram:{to.id}",
+        forwarded=message.forward_origin is not None or message.via_bot is not None,
     )
     return Spoken(incoming, place, message.media_group_id)
 

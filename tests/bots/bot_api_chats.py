@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -197,6 +198,7 @@ class Bot:
         self.commands: dict[tuple[str, str], list[dict[str, str]]] = {}
         self.files: dict[str, tuple[str, bytes]] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.counts: Counter[str] = Counter()
         self.message_ids = itertools.count(1)
         self.query_ids = itertools.count(1000)
         self.poller: asyncio.Future[None] | None = None
@@ -249,6 +251,7 @@ class Bot:
     def note(self, method: str, parameters: dict[str, Any]) -> None:
         """Something was called; whoever waits looks again."""
         self.calls.append((method, parameters))
+        self.counts[method] += 1
         self.wake()
 
     def wake(self) -> None:
@@ -262,7 +265,7 @@ class Bot:
 
     async def until(self, holds: Callable[[], Any]) -> Any:
         """The first true value of `holds`, looked at after every call."""
-        async with asyncio.timeout(90), self.changed:
+        async with asyncio.timeout(300), self.changed:
             await self.changed.wait_for(holds)
         return holds()
 
