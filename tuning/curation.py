@@ -77,7 +77,7 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
     await channel_log.note_sources(database, assistant_id)
     with Draft(folder) as draft:
         run = _Run(draft)
-        async with database.session() as session:
+        async with database.long_session() as session:
             await run.gather(session, assistant_id, say)
         curated = run.result()
         require_enough(curated)

@@ -19,8 +19,11 @@ FILE = "votes.jsonl"
 def write_votes(folder: Path, votes: Sequence[tuple[int, VotedAnswer]], lineage: dict[int, list[int]]) -> None:
     """Write the answers, each with its source, and add the messages to `lineage`: source → ascending message rows.
 
-    Writes nothing where nobody voted.
+    A good answer is written only where it is learnt, so that none is measured with that was learnt from. Writes nothing
+    where nobody voted.
     """
+    known = {source_id: frozenset(ids) for source_id, ids in lineage.items()}
+    votes = [(at, voted) for at, voted in votes if not voted.good or known.get(at, frozenset()).issuperset(voted.ids)]
     if not votes:
         return
     learnt: dict[int, set[int]] = {}

@@ -336,7 +336,7 @@ async def test_discord_is_learnt_from_once_the_platforms_permission_is_recorded(
     place = await town.channel("crow:5")
     await town.agrees("discord:1", "crow:5")
     await town.good(place, "discord:1")
-    async with town.database.session() as session:
+    async with town.database.long_session() as session:
         assert (await measure(session, town.owner)).examples == 0
         await session.execute(update(Account).where(Account.name == "crow").values(permission="case 12"))
         assert (await measure(session, town.owner)).examples == 50
@@ -398,7 +398,7 @@ async def test_the_funnel_says_how_much_had_no_consent(town: Town) -> None:
     for at in range(5):
         await town.say(place, INES, f"Not for you {at}")
         await town.say(silent_place, INES, f"Nor this {at}")
-    async with town.database.session() as session:
+    async with town.database.long_session() as session:
         measured = await measure(session, town.owner)
         assert list(await session.scalars(select(Source))) == [], "looking makes no rows"
     first, second, *_ = measured.funnel
@@ -431,7 +431,7 @@ async def test_votes_reach_the_trainer_only_with_consent_and_where_people_agree(
     await town.answer(post, hers, "As you say.", -1)
     curated, _ = await town.learnt()
     lines = [json.loads(line) for line in (town.folder / "job0" / "votes.jsonl").read_text().splitlines()]
-    assert [line["good"] for line in lines].count(True) == 50
+    assert [line["good"] for line in lines].count(True) == curated.train
     against = [line["messages"] for line in lines if not line["good"]]
     assert against == [[
         {"role": "user", "content": f"And the {FRUITS[0]} by the well?"},

@@ -127,7 +127,7 @@ async def test_people_and_steps_are_counted_and_every_step_follows_from_the_one_
 
 async def test_measuring_counts_the_same_and_writes_nothing(database: Database, tmp_path: Path) -> None:
     curated, _, _ = await curated_from(database, tmp_path, talk(60))
-    async with database.session() as session:
+    async with database.long_session() as session:
         measured = await measure(session, 1)
     assert (measured.funnel, measured.people, measured.lineage) == (curated.funnel, curated.people, {})
 
@@ -163,7 +163,7 @@ async def test_too_little_is_refused_and_no_text_is_left_behind(database: Databa
 
 async def test_an_assistant_without_sources_has_nothing_to_learn(database: Database, tmp_path: Path) -> None:
     owner = await add_assistant(database)
-    async with database.session() as session:
+    async with database.long_session() as session:
         assert (await measure(session, owner)).examples == 0
     with pytest.raises(BadInput, match="only 0 examples"):
         await curate(database, owner, tmp_path / "job", silent)
