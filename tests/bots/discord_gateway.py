@@ -68,7 +68,7 @@ class Gateway:
         self.address = ""
         self._open: set[Socket] = set()
 
-    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+    async def handle(self, request: web.BaseRequest) -> web.WebSocketResponse:
         response = web.WebSocketResponse(max_msg_size=0)
         await response.prepare(request)
         socket = Socket(response, request.query.get("compress") == "zlib-stream")

@@ -25,6 +25,8 @@ from discord_limits import Limiter, too_many
 from discord_rest import Asked, Rest, with_guild
 from discord_world import TEXT, ApiError, Bot, Place, Wire, World, now
 
+API = "/api/v10"
+
 
 @dataclass
 class Made:
@@ -65,20 +67,15 @@ class DiscordServer(World):
         self.files: dict[str, bytes] = {}
         self.on_call: Callable[[Made], None] = lambda call: None
         self.api_base = ""
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> DiscordServer:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.router.add_get("/gateway", self.gateway.handle)
-        app.router.add_get("/gateway/", self.gateway.handle)
-        app.router.add_get("/files/{name}", self._file)
-        app.router.add_route("*", "/api/v10/{path:.*}", self._call)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         host, port = self._runner.addresses[0][:2]
-        self.api_base = f"http://{host}:{port}/api/v10"
+        self.api_base = f"http://{host}:{port}{API}"
         self.gateway.address = f"ws://{host}:{port}/gateway"
         return self
 
@@ -180,7 +177,7 @@ class DiscordServer(World):
     def attach(self, name: str, content: bytes, media_type: str = "text/plain") -> Wire:
         """A file to come with a message."""
         self.files[name] = content
-        url = f"{self.api_base.removesuffix('/api/v10')}/files/{name}"
+        url = f"{self.api_base.removesuffix(API)}/files/{name}"
         return {"id": self.snowflake(), "filename": name, "size": len(content), "content_type": media_type, "url": url,
                 "proxy_url": url, "ephemeral": False, "flags": 0}  # fmt: skip
 
@@ -196,11 +193,14 @@ class DiscordServer(World):
 
     # What bots ask
 
-    async def _file(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.files[request.match_info["name"]])
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(API):
+            return await self._call(request, request.path.removeprefix(API))
+        if request.path.startswith("/gateway"):
+            return await self.gateway.handle(request)
+        return web.Response(body=self.files[request.path.removeprefix("/files/")])
 
-    async def _call(self, request: web.Request) -> web.StreamResponse:
-        path = "/" + request.match_info["path"]
+    async def _call(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         raw = await request.read()
         made = Made(request.method, path, json.loads(raw) if raw else None, time.monotonic())
         self.calls.append(made)
@@ -217,7 +217,7 @@ class DiscordServer(World):
         headers |= {"Content-Type": "application/json"}  # and no more: the library compares it whole
         return web.Response(body=json.dumps(body).encode(), status=status, headers=headers)
 
-    async def _judge(self, request: web.Request, made: Made) -> tuple[int, Any, dict[str, str]]:
+    async def _judge(self, request: web.BaseRequest, made: Made) -> tuple[int, Any, dict[str, str]]:
         for method, pattern, kind, call in self.rest.routes:
             found = pattern.fullmatch(made.path) if method == request.method else None
             if found is None:

@@ -728,3 +728,24 @@ async def test_no_log_line_holds_a_token(
             await task
     seen = capfd.readouterr()
     assert bot.token not in seen.out + seen.err + caplog.text + str(stopped.value) + repr(connector.DiscordConnector)
+
+
+async def test_a_strict_server_never_has_to_refuse_a_call(
+    discord: DiscordServer,
+    bot: Bot,
+    general: Place,
+    fake_engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    ready: None,
+) -> None:
+    discord.limiter.strict = True
+    monkeypatch.setattr("bots.discord.outlet.PACE", 1.2)
+    fake_engine.script = [["word "] * 50]
+    people = [discord.user(f"Person {number}") for number in range(60)]
+    for person in people:
+        await discord.say(discord.direct(bot, person), person, "Go on")
+    for person in people[:6]:
+        await discord.say(general, person, f"{mention(bot)} and here")
+    await until(lambda: all(discord.said(discord.direct(bot, person), bot) for person in people))
+    await until(lambda: len(discord.said(general, bot)) == 6)
+    assert discord.limiter.refused == 0
