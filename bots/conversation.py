@@ -218,12 +218,13 @@ class Conversation:
                     words = _again(command, words)
             if command is not None and command.in_turn:
                 line.stop()
+            waits = line.taken
             ticket = line.ticket() if command is None or command.in_turn else None
         if ticket is None and command is not None:
             await self._run(command, words, received, line, Stop(), show)
         elif ticket is not None:
             async with line.turn(ticket) as stop:
-                fresh = await self._fresh(received)
+                fresh = await self._fresh(received) if waits else received
                 if fresh is None:
                     return
                 if command is not None:

@@ -68,6 +68,11 @@ class Line:
         return True
 
     @property
+    def taken(self) -> bool:
+        """Whether a ticket taken now would have to wait."""
+        return self._waiting > 0
+
+    @property
     def idle(self) -> bool:
         """Nobody is served and nobody waits."""
         return self._waiting == 0 and not self._beside and not self.arriving.locked()

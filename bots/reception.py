@@ -18,7 +18,7 @@ from config.errors import BadInput, ParlanceError, Refused
 from serving.router import NOWHERE
 from store.conversations import HeardAs, find_channel, find_heard, log_heard, open_channel
 from store.database import Database
-from store.people import note_person
+from store.people import is_noted, note_person
 from store.tables import Channel, Message
 
 LONGEST_MESSAGE = 8_000
@@ -168,18 +168,20 @@ class Reception:
         return files
 
     async def _log(self, incoming: Incoming, text: str, state: HeardAs) -> tuple[Channel, Message] | None:
+        author = clean(incoming.author)
+        noted = await is_noted(self._database, incoming.person, author, incoming.username)
         async with self._database.session() as session:
             channel = await open_channel(
                 session, incoming.channel, incoming.account, incoming.parent, incoming.server, incoming.private,
                 None if incoming.title is None else clean(incoming.title),
             )  # fmt: skip
-            author = clean(incoming.author)
             message = await log_heard(
                 session, channel, incoming.external_id, author, text, state=state, author_key=incoming.person
             )
             if message is None:
                 return None
-            await note_person(session, incoming.person, author, incoming.username)
+            if not noted:
+                await note_person(session, incoming.person, author, incoming.username)
         return channel, message
 
     async def _unkept(self, incoming: Incoming, text: str) -> tuple[Channel, Message]:

@@ -19,6 +19,7 @@ SEEN_EVERY = timedelta(minutes=10)
 
 
 # Asked with every message, so put together once.
+_PERSON = select(Person.name, Person.username, Person.seen_at).where(Person.key == bindparam("key"))
 _ROLE = (
     select(RoleGiven.role)
     .where(
@@ -38,6 +39,14 @@ class Given:
     name: str | None
     assistant: str | None
     role: str
+
+
+async def is_noted(database: Database, key: str, name: str, username: str | None) -> bool:
+    """Whether `note_person` would change nothing: the case with nearly every message, and quickly seen."""
+    found = await database.look_up(_PERSON, {"key": key})
+    if found is None or found.name != name or found.username != (username or found.username):
+        return False
+    return bool(now() - found.seen_at <= SEEN_EVERY)
 
 
 async def note_person(session: AsyncSession, key: str, name: str, username: str | None) -> None:
