@@ -32,6 +32,7 @@ class Incoming:
     external id, `reply_person` the key (`PLATFORM:ID`) of whoever wrote that. `parent` and `server` are keys of what
     the channel lies in. `mentioned` also holds for a reply to the assistant, and for a command that names it. `title`
     is what people call the channel, `language` the person's, as IETF writes it, `username` what they are mentioned by.
+    `forwarded`: passed on from elsewhere, so that the words may be somebody else's.
     """
 
     account: str
@@ -54,6 +55,7 @@ class Incoming:
     language: str | None = None
     username: str | None = None
     reply_person: str | None = None
+    forwarded: bool = False
 
     def may(self, role: Role) -> bool:
         """Whether this author has at least `role`."""

@@ -176,8 +176,9 @@ class Reception:
                 None if incoming.title is None else clean(incoming.title),
             )  # fmt: skip
             message = await log_heard(
-                session, channel, incoming.external_id, author, text, state=state, author_key=incoming.person
-            )
+                session, channel, incoming.external_id, author, text, state=state, author_key=incoming.person,
+                reply_to=incoming.reply_to, forwarded=incoming.forwarded,
+            )  # fmt: skip
             if message is None:
                 return None
             if not noted:

@@ -85,6 +85,8 @@ async def log_heard(
     *,
     state: HeardAs,
     author_key: str,
+    reply_to: str | None = None,
+    forwarded: bool = False,
 ) -> Message | None:
     """Log what a person said. None where this external id is already there: it was delivered twice."""
     message = Message(
@@ -95,6 +97,8 @@ async def log_heard(
         author=author,
         text=text,
         state=state,
+        reply_to=reply_to,
+        forwarded=forwarded,
     )
     try:
         async with session.begin_nested():

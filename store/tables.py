@@ -241,6 +241,10 @@ class Message(Base):
     author: Mapped[str] = mapped_column(SealedText("messages.author"))
     text: Mapped[str] = mapped_column(SealedText("messages.text"))
     answers: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"))
+    reply_to: Mapped[str | None] = mapped_column(String(100))
+    """External id of the message that a person replied to."""
+    forwarded: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Passed on from elsewhere, so perhaps in somebody else's words."""
     version: Mapped[str | None] = mapped_column(String(60))
     prompt_tokens: Mapped[int | None] = mapped_column(Integer)
     answer_tokens: Mapped[int | None] = mapped_column(Integer)

@@ -75,6 +75,7 @@ def incoming_of(message: discord.Message, account: str, us: int) -> Incoming:
         title=title_of(channel, guild, message.author),
         username=message.author.name,
         reply_person=None if replied is None or replied.bot else f"discord:{replied.id}",
+        forwarded=bool(message.message_snapshots),
     )
 
 
