@@ -177,10 +177,12 @@ class Conversation:
     def _line(self, channel: str) -> Iterator[Line]:
         """The channel's line, kept for as long as anybody stands in it."""
         line = self._lines.setdefault(channel, Line())
+        line.standing += 1
         try:
             yield line
         finally:
-            if line.idle and self._lines.get(channel) is line:
+            line.standing -= 1
+            if not line.standing:
                 del self._lines[channel]
 
     async def _take(self, incoming: Incoming, show: Show, *, for_us: bool = True, left: bool = False) -> None:

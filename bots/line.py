@@ -18,6 +18,8 @@ class Line:
         self._stop: Stop | None = None
         self._beside: set[Stop] = set()
         self._waiting = 0
+        self.standing = 0
+        """How many stand in it, from arriving to leaving; without them it can be thrown away."""
 
     def ticket(self) -> asyncio.Task[bool]:
         """A place in the line, taken now."""
@@ -71,8 +73,3 @@ class Line:
     def taken(self) -> bool:
         """Whether a ticket taken now would have to wait."""
         return self._waiting > 0
-
-    @property
-    def idle(self) -> bool:
-        """Nobody is served and nobody waits."""
-        return self._waiting == 0 and not self._beside and not self.arriving.locked()

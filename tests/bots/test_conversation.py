@@ -469,3 +469,24 @@ async def test_a_message_of_somebody_who_was_forgotten_while_it_waited_is_let_be
     gate.set()
     assert [type(event) async for event in waiting] == [Done]
     await first
+
+
+async def test_whoever_waits_to_be_heard_keeps_their_place_when_the_one_before_leaves(
+    conversation, fake_engine, incoming
+):
+    gate = asyncio.Event()
+    fake_engine.script = [[gate, "first"], ["second"]]
+    shown: list[list[object]] = [[], [], []]
+    tasks = [
+        asyncio.create_task(collect(conversation, incoming(text), into))
+        for text, into in zip(("", "one", "two"), shown, strict=True)
+    ]
+    await tasks[0]
+    await until(lambda: fake_engine.running)
+    late: list[object] = []
+    tasks.append(asyncio.create_task(collect(conversation, incoming("three"), late)))
+    await until(lambda: late and all(shown))
+    assert len(fake_engine.requests) == 1
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert fake_engine.most_running == 1 and conversation._lines == {}
