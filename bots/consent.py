@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bots.events import Button, Card, Event
 from bots.incoming import Incoming
-from store.consents import Opening, note_asked, opening_of
+from store.consents import Opening, may_be_asked, note_asked
 from store.database import Database
 from store.tables import Channel
 
@@ -56,9 +56,9 @@ class Consent:
         """What to show after an answer to `incoming`: the question, once; None where there is nothing to ask."""
         if not incoming.author_id:
             return None
+        if not await may_be_asked(self.database, channel.id, incoming.person, incoming.chat):
+            return None
         async with self.database.session() as session:
-            if await opening_of(session, channel.id) != "open":
-                return None
             if not await note_asked(session, incoming.person, incoming.chat, SHOWN):
                 return None
         return Card(card_key(self.database, "consent", incoming.person), TITLE, LINES, buttons=BUTTONS)

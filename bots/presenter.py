@@ -19,9 +19,16 @@ from bots.events import Answer, Button, Card, Done, Event, Heard, Moved, Notice,
 from bots.incoming import Incoming
 from bots.outlet import ChannelGone, MessageGone, Outlet, Part
 from bots.shown import Shown, Spot
-from store.conversations import find_channel
 from store.database import Database
-from store.deliveries import Undelivered, deliveries_of, left_undelivered, mark_delivered, question_of
+from store.deliveries import (
+    Undelivered,
+    asked_as,
+    channel_id,
+    deliveries_of,
+    left_undelivered,
+    mark_delivered,
+    state_of,
+)
 from store.tables import Message
 
 TYPING_EVERY = 4.0
@@ -83,8 +90,8 @@ class Presenter:
 
     async def redeliver(self, left: Undelivered, outlet: Outlet) -> None:
         """Show it once: what was sent is edited, what may have been sent is looked for first."""
-        asked_as = left.question.external_id if left.question is not None else None
-        spot = Spot(left.channel.key, left.channel.id, None if left.channel.private else asked_as, asked_as)
+        asked = left.question.external_id if left.question is not None else None
+        spot = Spot(left.channel.key, left.channel.id, None if left.channel.private else asked, asked)
         try:
             shown = Shown(self._database, outlet, spot, f"answer:{left.message.id}", left.message.id)
             await shown.take_up()
@@ -212,10 +219,8 @@ class _Showing:
     async def _answer(self, answer_id: int) -> _Growing:
         growing = self._message.answers.get(answer_id)
         if growing is None:
-            async with self._database.session() as session:
-                question = await question_of(session, answer_id)
-            asked_as = question.external_id if question is not None else self._incoming.external_id
-            spot = await self._spot(reply_to=asked_as)
+            asked = await asked_as(self._database, answer_id)
+            spot = await self._spot(reply_to=asked or self._incoming.external_id)
             shown = Shown(self._database, self._outlet, spot, f"answer:{answer_id}", answer_id)
             await shown.take_up()
             growing = _Growing(shown, asyncio.get_running_loop().time() + HOLD)
@@ -232,9 +237,8 @@ class _Showing:
         growing = await self._answer(event.message_id)
         await self._begin(growing)
         parts = _said(self._outlet, event.text, cut=event.cut)
-        async with self._database.session() as session:
-            answer = await session.get(Message, event.message_id)
-        undone = answer is None or answer.state == "undone"  # meanwhile, by somebody else's message
+        state = await state_of(self._database, event.message_id)
+        undone = state in (None, "undone")  # meanwhile, by somebody else's message
         await growing.shown.show(parts, () if undone else event.buttons)
         growing.changed = False
         await self._delivered(event.message_id)
@@ -251,7 +255,7 @@ class _Showing:
         """An answer that no longer counts keeps its text and loses its buttons."""
         async with self._database.session() as session:
             answer = await session.get(Message, message_id)
-            rows = await deliveries_of(session, message_id)
+        rows = await deliveries_of(self._database, message_id)
         if answer is None or answer.version is None or not rows:
             return
         parts = self._outlet.split(answer.text)
@@ -313,9 +317,7 @@ class _Showing:
 
     async def _spot(self, *, reply_to: str | None) -> Spot:
         if self._channel is None:
-            async with self._database.session() as session:
-                channel = await find_channel(session, self._incoming.channel)
-            self._channel = channel.id if channel is not None else None
+            self._channel = await channel_id(self._database, self._incoming.channel)
         incoming = self._incoming
         after = reply_to or (incoming.reply_to if incoming.pressed else incoming.external_id)
         return Spot(incoming.channel, self._channel, None if incoming.private else reply_to, after)

@@ -84,12 +84,11 @@ class Shown:
         """Go on with the messages that an earlier process, or an earlier message's presenter, has noted."""
         if self._spot.channel_id is None:
             return
-        async with self._database.session() as session:
-            if self._answer_id is not None:
-                rows = await deliveries_of(session, self._answer_id)
-            else:
-                keys = [self._key_of(number) for number in range(MOST_PARTS)]
-                rows = list((await find_deliveries(session, self._spot.channel_id, keys)).values())
+        if self._answer_id is not None:
+            rows = await deliveries_of(self._database, self._answer_id)
+        else:
+            keys = [self._key_of(number) for number in range(MOST_PARTS)]
+            rows = list((await find_deliveries(self._database, self._spot.channel_id, keys)).values())
         self._messages = [_Message(row, row.external_id) for row in rows]
 
     async def move_down(self) -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
-from sqlalchemy import Select, and_, case, func, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Select, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from store.columns import now
+from store.database import Database
+from store.rows import insert_new
 from store.tables import Account, Channel, Consent, Person
 
 Opening = Literal["open", "off", "platform", "account"]
@@ -52,6 +53,17 @@ def _with_opening(query: Select[tuple[Channel, str]]) -> Select[tuple[Channel, s
     )
 
 
+_MAY_BE_ASKED = (
+    _with_opening(select(Channel, _OPENING))
+    .with_only_columns(Channel.id)
+    .where(
+        Channel.id == bindparam("channel"),
+        _OPENING == "open",
+        ~exists().where(Consent.person == bindparam("person"), Consent.chat == bindparam("chat")),
+    )
+)
+
+
 async def opening_of(session: AsyncSession, channel_id: int) -> Opening:
     """Whether this channel may be learnt from; off for one that is not kept."""
     query = _with_opening(select(Channel, _OPENING)).where(Channel.id == channel_id)
@@ -71,14 +83,15 @@ async def find_consent(session: AsyncSession, person: str, chat: str) -> Consent
     return found
 
 
+async def may_be_asked(database: Database, channel_id: int, person: str, chat: str) -> bool:
+    """Whether this channel may be learnt from, and this person was never asked in this chat."""
+    words = {"channel": channel_id, "person": person, "chat": chat}
+    return await database.look_up(_MAY_BE_ASKED, words) is not None
+
+
 async def note_asked(session: AsyncSession, person: str, chat: str, shown: str) -> bool:
     """The person is being shown the notice. False where they were before: nobody is asked twice."""
-    try:
-        async with session.begin_nested():
-            session.add(Consent(person=person, chat=chat, state="asked", shown=shown))
-    except IntegrityError:
-        return False
-    return True
+    return await insert_new(session, Consent, person=person, chat=chat, state="asked", shown=shown) is not None
 
 
 async def decide(session: AsyncSession, person: str, chat: str, state: Literal["in", "out"], shown: str) -> str:

@@ -10,7 +10,7 @@ whoever shows a page imports this module.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,11 +91,21 @@ class Database:
         if self.engine.dialect.name != "sqlite":
             async with self.engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).first()
+        return self._read().execute(statement, parameters).first()
+
+    async def look_through(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """All rows, in the same way; for what is short."""
+        if self.engine.dialect.name != "sqlite":
+            async with self.engine.connect() as connection:
+                return (await connection.execute(statement, parameters)).all()
+        return self._read().execute(statement, parameters).all()
+
+    def _read(self) -> Connection:
         if self._reading is None:
             self._reader = create_engine(self.engine.url.set(drivername="sqlite"), isolation_level="AUTOCOMMIT")
             event.listen(self._reader, "connect", _prepare_sqlite)
             self._reading = self._reader.connect()
-        return self._reading.execute(statement, parameters).first()
+        return self._reading
 
     async def close(self) -> None:
         """Let every connection go."""

@@ -11,18 +11,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from store.columns import now
+from store.database import Database
+from store.rows import detached, insert_new, table_of
 from store.tables import Channel, Delivery, Message
 
 LONGEST_KEY = 100
 LOOK_BACK = timedelta(days=1)
 """What stayed undelivered for longer is not shown any more: nobody waits for it."""
 SETTLED = ("said", "cut", "failed")
+
+# With every message, so put together once.
+_BY_KEY = select(Delivery).where(Delivery.channel_id == bindparam("channel"), Delivery.key == bindparam("key"))
+_ROWS = select(*table_of(Delivery).c)
+_BY_KEYS = _ROWS.where(Delivery.channel_id == bindparam("channel"), Delivery.key.in_(bindparam("keys", expanding=True)))
+_OF_ANSWER = _ROWS.where(Delivery.answer_id == bindparam("answer"))
+_ANSWER = aliased(Message)
+_ASKED_AS = (
+    select(Message.external_id).join(_ANSWER, _ANSWER.answers == Message.id).where(_ANSWER.id == bindparam("answer"))
+)
+_STATE = select(Message.state).where(Message.id == bindparam("message"))
+_CHANNEL = select(Channel.id).where(Channel.key == bindparam("key"))
+_DELIVERIES, _MESSAGES = table_of(Delivery), table_of(Message)
+_NAME = (
+    update(_DELIVERIES)
+    .where(_DELIVERIES.c.id == bindparam("row"), _DELIVERIES.c.created_at == bindparam("begun"))
+    .values(external_id=bindparam("named"))
+)
+_DELIVERED = (
+    update(_MESSAGES)
+    .where(_MESSAGES.c.id == bindparam("message"), _MESSAGES.c.delivered_at.is_(None))
+    .values(delivered_at=bindparam("at"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +75,28 @@ def fitting(key: str) -> str:
 
 async def find_delivery(session: AsyncSession, channel_id: int, key: str) -> Delivery | None:
     """The row of one message."""
-    found: Delivery | None = await session.scalar(
-        select(Delivery).where(Delivery.channel_id == channel_id, Delivery.key == fitting(key))
-    )
+    found: Delivery | None = await session.scalar(_BY_KEY, {"channel": channel_id, "key": fitting(key)})
     return found
 
 
-async def find_deliveries(session: AsyncSession, channel_id: int, keys: Sequence[str]) -> dict[str, Delivery]:
+async def find_deliveries(database: Database, channel_id: int, keys: Sequence[str]) -> dict[str, Delivery]:
     """Rows by key; only those that are there."""
-    rows = await session.scalars(
-        select(Delivery).where(Delivery.channel_id == channel_id, Delivery.key.in_([fitting(key) for key in keys]))
-    )
-    found = {row.key: row for row in rows}
+    rows = await database.look_through(_BY_KEYS, {"channel": channel_id, "keys": [fitting(key) for key in keys]})
+    found = {row.key: detached(Delivery, dict(row._mapping)) for row in rows}
     return {key: found[fitting(key)] for key in keys if fitting(key) in found}
 
 
-async def deliveries_of(session: AsyncSession, answer_id: int) -> list[Delivery]:
+async def deliveries_of(database: Database, answer_id: int) -> list[Delivery]:
     """The messages in which an answer is shown, first part first."""
-    rows = await session.scalars(select(Delivery).where(Delivery.answer_id == answer_id))
-    return sorted(rows, key=lambda row: int(row.key.rpartition(":")[2]))
+    rows = await database.look_through(_OF_ANSWER, {"answer": answer_id})
+    found = [detached(Delivery, dict(row._mapping)) for row in rows]
+    return sorted(found, key=lambda row: int(row.key.rpartition(":")[2]))
 
 
 async def note_delivery(session: AsyncSession, channel_id: int, key: str, answer_id: int | None) -> Delivery:
     """The row of a message that is about to be sent, made where it is new."""
-    row = Delivery(channel_id=channel_id, key=fitting(key), answer_id=answer_id)
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        found = await find_delivery(session, channel_id, key)
-        if found is None:  # what it belongs to was deleted meanwhile
-            raise
-        return found
-    return row
+    made = await insert_new(session, Delivery, channel_id=channel_id, key=fitting(key), answer_id=answer_id)
+    return made or (await session.scalars(_BY_KEY, {"channel": channel_id, "key": fitting(key)})).one()
 
 
 async def begin_anew(session: AsyncSession, row: Delivery) -> Delivery:
@@ -95,11 +108,7 @@ async def begin_anew(session: AsyncSession, row: Delivery) -> Delivery:
 async def name_delivery(session: AsyncSession, row: Delivery, external_id: str) -> None:
     """The message was sent, and this is what its platform calls it."""
     row.external_id = external_id
-    await session.execute(
-        update(Delivery)
-        .where(Delivery.id == row.id, Delivery.created_at == row.created_at)
-        .values(external_id=external_id)
-    )
+    await session.execute(_NAME, {"row": row.id, "begun": row.created_at, "named": external_id})
 
 
 async def rename_delivery(session: AsyncSession, row: Delivery, key: str, answer_id: int | None) -> None:
@@ -115,18 +124,25 @@ async def drop_delivery(session: AsyncSession, row: Delivery) -> None:
 
 async def mark_delivered(session: AsyncSession, message_id: int) -> None:
     """All that this answer or command had to show is shown."""
-    await session.execute(
-        update(Message).where(Message.id == message_id, Message.delivered_at.is_(None)).values(delivered_at=now())
-    )
+    await session.execute(_DELIVERED, {"message": message_id, "at": now()})
 
 
-async def question_of(session: AsyncSession, answer_id: int) -> Message | None:
-    """What an answer answers."""
-    answer = aliased(Message)
-    found: Message | None = await session.scalar(
-        select(Message).join(answer, answer.answers == Message.id).where(answer.id == answer_id)
-    )
-    return found
+async def asked_as(database: Database, answer_id: int) -> str | None:
+    """The external id of what an answer answers."""
+    found = await database.look_up(_ASKED_AS, {"answer": answer_id})
+    return None if found is None else found[0]
+
+
+async def state_of(database: Database, message_id: int) -> str | None:
+    """A message's state as it is now; None where it is gone."""
+    found = await database.look_up(_STATE, {"message": message_id})
+    return None if found is None else found[0]
+
+
+async def channel_id(database: Database, key: str) -> int | None:
+    """The number of the channel with this key, if it is kept."""
+    found = await database.look_up(_CHANNEL, {"key": key})
+    return None if found is None else found[0]
 
 
 async def shown_as(session: AsyncSession, channel_key: str, external_id: str) -> Message | None:
