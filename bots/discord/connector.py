@@ -213,10 +213,10 @@ class DiscordConnector:
     async def _keep_mark(self, reading: Reading) -> None:
         kept = None
         while True:
-            await asyncio.sleep(SAVE_SECONDS)
             if reading.mark != kept:
                 kept = reading.mark
                 await write_cursor(self._database, self._account.name, seen=kept)
+            await asyncio.sleep(SAVE_SECONDS)
 
     async def _tell(self, trouble: str | None) -> None:
         if trouble != self._told:

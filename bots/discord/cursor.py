@@ -25,7 +25,7 @@ class Reading:
     def __init__(self, mark: int | None) -> None:
         self._under_way: set[int] = set()
         self._held: int | None = None
-        self._newest = mark if mark is not None else time_snowflake(utcnow()) + MARGIN
+        self._newest = mark if mark is not None else time_snowflake(utcnow())
 
     def begin(self, message_id: int) -> None:
         """It came in."""

@@ -87,7 +87,8 @@ class ChannelOutlet:
             made = await self._patiently("POST", "/messages", json=body)
         except HTTPException as error:
             if error.code == EMPTY_MESSAGE:
-                made = await self._patiently("POST", "/messages", json=body | {"content": WORDLESS})
+                body = body | {"content": WORDLESS}
+                made = await self._patiently("POST", "/messages", json=body)
             elif (
                 error.code == ARCHIVED
                 or (isinstance(error, Forbidden) and error.code != NO_HISTORY)
@@ -96,6 +97,8 @@ class ChannelOutlet:
                 raise ChannelGone from None
             else:
                 raise
+        if _differs(made, body):  # an earlier process sent it, with what it had to say by then
+            await self._patiently("PATCH", "/messages/{message_id}", message_id=str(made["id"]), json=_edited(body))
         return str(made["id"])
 
     async def edit(self, external_id: str, part: Part, *, buttons: Sequence[Button] = ()) -> None:
@@ -157,6 +160,15 @@ def message_body(part: Part, buttons: Sequence[Button]) -> dict[str, Any]:
     """What a message says and shows, wherever it goes."""
     content = markup.plain(part.text) if part.plain else part.text
     return {"content": content or WORDLESS, "components": rows_of(buttons), "allowed_mentions": NOBODY}
+
+
+def _differs(made: dict[str, Any], body: dict[str, Any]) -> bool:
+    same_text = made.get("content", body["content"]).strip() == body["content"].strip()
+    return not same_text or len(made.get("components") or ()) != len(body["components"])
+
+
+def _edited(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: body[key] for key in ("content", "components", "allowed_mentions")}
 
 
 async def patiently(call: Callable[[], Awaitable[Result]]) -> Result:

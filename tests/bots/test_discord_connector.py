@@ -655,6 +655,23 @@ async def test_a_message_that_was_sent_but_not_noted_is_found_when_discord_forgo
     assert discord.said(place, bot) == ["Hello there."]
 
 
+async def test_half_an_answer_that_was_sent_but_not_noted_is_completed_where_it_stands(
+    discord: DiscordServer, bot: Bot, ada: User, database: Database, conversation: Conversation, fake_engine: FakeEngine
+) -> None:
+    place, gate = discord.direct(bot, ada), asyncio.Event()
+    fake_engine.script = [["It begins", gate, " and ends."]]
+    fault = discord.fail("POST", "/messages$", 0, acted=True, times=1_000)
+    async with running(database, conversation, discord, bot):
+        await discord.say(place, ada, "Hello")
+        await said(discord, place, bot, lambda texts: texts == ["It begins"])
+    gate.set()
+    await until_text_of_answer(database, "It begins and ends.")
+    fault.times = 0
+    async with running(database, conversation, discord, bot):
+        await said(discord, place, bot, lambda texts: texts == ["It begins and ends."])
+        await until(lambda: last(place, bot)["components"])
+
+
 async def until_delivered(database: Database) -> None:
     async def delivered() -> bool:
         return all(one.delivered_at for one in await logged(database) if one.role == "assistant")
