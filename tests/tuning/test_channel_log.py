@@ -222,7 +222,7 @@ async def _forwarded(town: Town, place: int) -> None:
 async def _named_speaker_who_did_not_agree(town: Town, place: int) -> None:
     async with town.database.session() as session:
         session.add(Speaker(assistant_id=town.owner, person=INES, named_by="Ada"))
-    await town.say(place, ODO, "Has anybody seen a heron?", "overheard")
+    await town.say(place, ODO, "Has anybody seen a bird?", "overheard")
     await town.say(place, INES, f"Yes, {SECRET}", "overheard")
 
 
@@ -230,7 +230,7 @@ async def _context_of_a_named_speaker(town: Town, place: int) -> None:
     async with town.database.session() as session:
         session.add(Speaker(assistant_id=town.owner, person=ODO, named_by="Ada"))
     await town.say(place, INES, f"Has anybody heard that {SECRET}?", "overheard")
-    await town.say(place, ODO, "I have heard of it, Ines.", "overheard")
+    await town.say(place, ODO, "I have heard of it, Ines, yes.", "overheard")
 
 
 async def _name(town: Town, place: int) -> None:
@@ -447,7 +447,15 @@ async def test_where_nobody_voted_there_is_no_file_of_votes(town: Town) -> None:
         session.add(Speaker(assistant_id=town.owner, person=RUNA, named_by="web:1"))
     await town.agrees(RUNA, "post:1")
     for at in range(60):
-        await town.say(post, ODO, f"{FRUITS[at % 7]} number {at * at}, ripe or not, neighbour {at}?", "overheard")
-        await town.say(post, RUNA, f"The {FRUITS[at % 7]} tree {at * 31 % 97} by wall {at} says {at}.", "overheard")
+        await town.say(
+            post, ODO, f"{FRUITS[at % 7]} number {at * at}, ripe or not, neighbour {at}?", "overheard", at * 5000 + 100
+        )
+        await town.say(
+            post,
+            RUNA,
+            f"The {FRUITS[at % 7]} tree {at * 31 % 97} by wall {at} says {at}.",
+            "overheard",
+            at * 5000 + 150,
+        )
     await town.learnt()
     assert not (town.folder / "job0" / "votes.jsonl").exists()
