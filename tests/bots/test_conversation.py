@@ -472,21 +472,22 @@ async def test_a_message_of_somebody_who_was_forgotten_while_it_waited_is_let_be
 
 
 async def test_whoever_waits_to_be_heard_keeps_their_place_when_the_one_before_leaves(
-    conversation, fake_engine, incoming
+    conversation, fake_engine, incoming, ask
 ):
     gate = asyncio.Event()
     fake_engine.script = [[gate, "first"], ["second"]]
     shown: list[list[object]] = [[], [], []]
     tasks = [
         asyncio.create_task(collect(conversation, incoming(text), into))
-        for text, into in zip(("", "one", "two"), shown, strict=True)
+        for text, into in zip(("/help", "one", "two"), shown, strict=True)
     ]
     await tasks[0]
     await until(lambda: fake_engine.running)
     late: list[object] = []
     tasks.append(asyncio.create_task(collect(conversation, incoming("three"), late)))
     await until(lambda: late and all(shown))
-    assert len(fake_engine.requests) == 1
+    assert answers(await ask("elsewhere", channel="web:b"))  # meanwhile nobody here has gone ahead
+    assert [request[1][-1]["content"] for request in fake_engine.requests] == ["one", "elsewhere"]
     gate.set()
     await asyncio.gather(*tasks)
-    assert fake_engine.most_running == 1 and conversation._lines == {}
+    assert conversation._lines == {}
