@@ -19,6 +19,7 @@ from bots import (
     operator_commands,
     persona,
     retrain,
+    speaker_command,
     teach,
     votes,
 )
@@ -112,6 +113,8 @@ COMMANDS: tuple[Command, ...] = (
             "[WHO] [remove]", 6, killed="repeat"),
     Command("learning", "operator", "whether this channel may be learnt from", consent_commands.learning, "[on|off]", 1,
             killed="repeat"),
+    Command("speaker", "operator", "whose words to others I learn; named by a reply", speaker_command.run, "[remove]",
+            1, killed="repeat"),
     Command("forgetme", "member", "delete it, or keep it", consent_commands.forget_me_now, "CODE [keep]", 2,
             in_turn=True, hidden=True, always=True, killed="repeat"),
     Command("vote", "member", "say whether an answer was good", votes.cast, "good|bad ID", 2, hidden=True,

@@ -130,9 +130,7 @@ async def test_a_pressed_button_puts_the_answer_where_the_question_stood(ask: As
     ("mode", "kept"),
     [("mentions", "The rest I neither keep"), ("all", "everything that is written"), ("listen", "read along")],
 )
-async def test_privacy_says_what_holds_in_this_very_channel(
-    ask: Ask, database: Database, mode: str, kept: str
-) -> None:
+async def test_privacy_says_what_holds_in_this_very_channel(ask: Ask, database: Database, mode: str, kept: str) -> None:
     await account(database, "post", "telegram")
     await ask("Hello", **GROUP)
     async with database.session() as session:
@@ -194,3 +192,22 @@ async def test_after_a_forgetting_in_private_the_whole_page_is_emptied(ask: Ask)
     await ask("Hello")
     (card,) = cards(await ask("/forgetme"))
     assert Removed((), everything=True) in await ask(card.buttons[0].command)
+
+
+async def test_an_operator_names_a_speaker_by_a_reply(ask: Ask, database: Database) -> None:
+    await account(database, "post", "telegram")
+    await ask("Hello", **GROUP, author_id="2", author="Odo")
+    named = text_of(await ask("/speaker", **GROUP, role="operator", reply_person="telegram:2"))
+    assert "have not agreed yet" in named
+    await ask("/optin", **GROUP, author_id="2", author="Odo")
+    assert "Odo: agrees in 1 chat" in text_of(await ask("/speaker", **GROUP, role="operator"))
+    assert "for those who look after" in text_of(await ask("/speaker", **GROUP, reply_person="telegram:2"))
+    await ask("/speaker remove", **GROUP, role="operator", reply_person="telegram:2")
+    assert "Nobody is named" in text_of(await ask("/speaker", **GROUP, role="operator"))
+
+
+async def test_what_was_forwarded_is_kept_as_such(ask: Ask, database: Database) -> None:
+    await ask("Somebody else’s words", forwarded=True, reply_to="id-9")
+    async with database.session() as session:
+        row = (await session.scalars(select(Message).where(Message.role == "user"))).one()
+        assert (row.forwarded, row.reply_to) == (True, "id-9")
