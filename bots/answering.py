@@ -20,7 +20,7 @@ from bots.stopping import Stop, Stopped
 from config.errors import EngineUnavailable, ParlanceError
 from config.settings import Settings
 from serving.client import Finished, Piece, Sampling
-from serving.router import Place, Routed, resolve
+from serving.router import Place, Routed, route
 from store.conversations import Figures, begin_answer, finish_answer, remembered
 from store.database import Database
 from store.tables import Channel, Message
@@ -145,9 +145,8 @@ class Answering:
 
     async def _prompt(self, channel: Channel, question: Message) -> tuple[Routed, Fitted]:
         tokenizer = await self._tokenizer()
-        async with self._database.session() as session:
-            routed = await resolve(session, place_of(channel))
-            messages = await remembered(session, channel, question.id, LOOK_BACK)
+        routed = await route(self._database, place_of(channel))
+        messages = await remembered(self._database, channel, question.id, LOOK_BACK)
         turns = [
             Turn(
                 m.role == "assistant",

@@ -32,7 +32,7 @@ from bots.stopping import Stop
 from config.errors import ParlanceError, Refused
 from config.settings import Settings
 from store import accounts, edits
-from store.conversations import COMMANDS, begin_command, left_commands, left_unanswered
+from store.conversations import COMMANDS, as_now, begin_command, left_commands, left_unanswered
 from store.database import Database
 from store.tables import Channel, Message
 
@@ -260,10 +260,8 @@ class Conversation:
 
     async def _fresh(self, received: Received) -> Received | None:
         """As it is now, for much may have changed while it waited for its turn; None where it was forgotten."""
-        async with self.database.session() as session:
-            channel = await session.get(Channel, received.channel.id)
-            message = await session.get(Message, received.message.id)
-        return None if channel is None or message is None else replace(received, channel=channel, message=message)
+        found = await as_now(self.database, received.channel.id, received.message.id)
+        return None if found is None else replace(received, channel=found[0], message=found[1])
 
 
 def _command(received: Received) -> tuple[Command, tuple[str, ...]]:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, case, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from store.columns import now
+from store.database import Database
+from store.rows import detached, insert_new, table_of
 from store.tables import Channel, Message
 
 UNDER_WAY = ("open", "resumed")
@@ -40,10 +42,54 @@ class Figures:
     seconds: float | None = None
 
 
+# With every message, so put together once.
+_CHANNEL = select(Channel).where(Channel.key == bindparam("key"))
+_CHANNEL_ROW = select(*table_of(Channel).c).where(Channel.id == bindparam("id"))
+_MESSAGE_ROW = select(*table_of(Message).c).where(Message.id == bindparam("id"))
+_BEGUN = select(Message).where(Message.answers == bindparam("question"), Message.state.in_(UNDER_WAY)).with_for_update()
+_PLACE = func.coalesce(Message.answers, Message.id)
+_REMEMBERED = (
+    select(Message.role, Message.author, Message.text)
+    .where(
+        Message.channel_id == bindparam("channel"),
+        Message.id > bindparam("after"),
+        bindparam("until") >= _PLACE,
+        Message.state.in_((*TOLD, "overheard")),
+        ~((bindparam("until") == _PLACE) & (Message.role == "assistant")),
+    )
+    .order_by(_PLACE.desc(), Message.role.asc(), Message.id.desc())
+    .limit(bindparam("most"))
+)
+_MESSAGES = table_of(Message)
+_FINISH = (
+    update(_MESSAGES)
+    .where(_MESSAGES.c.id == bindparam("answer"))
+    .values(state=case((_MESSAGES.c.state.in_(UNDER_WAY), bindparam("ended")), else_=_MESSAGES.c.state))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """One message as it is remembered."""
+
+    role: str
+    author: str
+    text: str
+
+
 async def find_channel(session: AsyncSession, key: str) -> Channel | None:
     """By its key."""
-    found: Channel | None = await session.scalar(select(Channel).where(Channel.key == key))
+    found: Channel | None = await session.scalar(_CHANNEL, {"key": key})
     return found
+
+
+async def as_now(database: Database, channel_id: int, message_id: int) -> tuple[Channel, Message] | None:
+    """A channel and a message as they are now, of no session; None where one is gone."""
+    channel = await database.look_up(_CHANNEL_ROW, {"id": channel_id})
+    message = await database.look_up(_MESSAGE_ROW, {"id": message_id})
+    if channel is None or message is None:
+        return None
+    return detached(Channel, dict(channel._mapping)), detached(Message, dict(message._mapping))
 
 
 async def open_channel(
@@ -89,23 +135,10 @@ async def log_heard(
     forwarded: bool = False,
 ) -> Message | None:
     """Log what a person said. None where this external id is already there: it was delivered twice."""
-    message = Message(
-        channel_id=channel.id,
-        external_id=external_id,
-        role="user",
-        author_key=author_key,
-        author=author,
-        text=text,
-        state=state,
-        reply_to=reply_to,
-        forwarded=forwarded,
-    )
-    try:
-        async with session.begin_nested():
-            session.add(message)
-    except IntegrityError:
-        return None
-    return message
+    return await insert_new(
+        session, Message, channel_id=channel.id, external_id=external_id, role="user", author_key=author_key,
+        author=author, text=text, state=state, reply_to=reply_to, forwarded=forwarded,
+    )  # fmt: skip
 
 
 async def find_heard(session: AsyncSession, key: str, external_id: str) -> tuple[Channel, Message] | None:
@@ -122,50 +155,39 @@ async def find_heard(session: AsyncSession, key: str, external_id: str) -> tuple
 
 async def begin_answer(session: AsyncSession, question: Message, author: str) -> Message:
     """A row for the answer that is about to be said; the row of a try that was killed is taken up again."""
-    left = await session.scalar(
-        select(Message).where(Message.answers == question.id, Message.state.in_(UNDER_WAY)).with_for_update()
-    )
+    left: Message | None = await session.scalar(_BEGUN, {"question": question.id})
     if left is not None:
         return left
-    answer = Message(
-        channel_id=question.channel_id, role="assistant", state="open", author=author, text="", answers=question.id
-    )
-    session.add(answer)
-    await session.flush()
-    return answer
+    made = await insert_new(
+        session, Message, channel_id=question.channel_id, role="assistant", state="open", author=author, text="",
+        answers=question.id,
+    )  # fmt: skip
+    if made is None:
+        raise RuntimeError("an answer has no key that another could have")
+    return made
 
 
 async def finish_answer(
     session: AsyncSession, answer_id: int, state: str, text: str, version: str | None, figures: Figures
 ) -> None:
     """Log how an answer ended. One that was undone meanwhile stays undone."""
-    answer = await session.get_one(Message, answer_id)
-    answer.text, answer.version = text, version
-    answer.state = state if answer.state in UNDER_WAY else answer.state
-    answer.prompt_tokens, answer.answer_tokens = figures.prompt_tokens, figures.answer_tokens
-    answer.seconds_to_first, answer.seconds = figures.seconds_to_first, figures.seconds
+    values = {
+        "text": text, "version": version, "prompt_tokens": figures.prompt_tokens,
+        "answer_tokens": figures.answer_tokens, "seconds_to_first": figures.seconds_to_first,
+        "seconds": figures.seconds,
+    }  # fmt: skip
+    await session.execute(_FINISH, {"answer": answer_id, "ended": state, **values})
 
 
-async def remembered(session: AsyncSession, channel: Channel, until: int, limit: int) -> list[Message]:
+async def remembered(database: Database, channel: Channel, until: int, limit: int) -> list[Remembered]:
     """What counts as said or was overheard up to question `until`, itself included: each answer after its question,
     oldest first.
 
     At most the `limit` newest; neither what was undone nor what lies before the channel's memory.
     """
-    place = func.coalesce(Message.answers, Message.id)
-    rows = await session.scalars(
-        select(Message)
-        .where(
-            Message.channel_id == channel.id,
-            Message.id > channel.memory_after,
-            place <= until,
-            Message.state.in_((*TOLD, "overheard")),
-            ~((place == until) & (Message.role == "assistant")),
-        )
-        .order_by(place.desc(), Message.role.asc(), Message.id.desc())
-        .limit(limit)
-    )
-    return list(rows)[::-1]
+    words = {"channel": channel.id, "after": channel.memory_after, "until": until, "most": limit}
+    rows = await database.look_through(_REMEMBERED, words)
+    return [Remembered(row.role, row.author, row.text) for row in reversed(rows)]
 
 
 async def last_exchange(
