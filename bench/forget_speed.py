@@ -87,7 +87,7 @@ async def run(messages: int, versions: int, people: int) -> dict[str, float | in
         try:
             await fill(database, settings.paths.database, messages, versions, people)
             begin = time.perf_counter()
-            async with database.session() as session:
+            async with database.long_session() as session:
                 found = await footprint(session, "telegram:7")
                 written = time.perf_counter()
                 marked = await find_versions(session, found)

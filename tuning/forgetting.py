@@ -55,7 +55,7 @@ log = structlog.get_logger()
 
 async def forget(database: Database, settings: Settings, person: str) -> Forgotten:
     """Forget `person` (a key, `PLATFORM:ID`). Somebody unknown is forgotten as well, with counts of nothing."""
-    async with database.session() as session:
+    async with database.long_session() as session:
         await note_forgotten(session, database.cipher, person)  # a write first: nobody else writes until the end
         found = await footprint(session, person)
         versions = await _mark(session, await find_versions(session, found))
@@ -74,7 +74,7 @@ async def forget(database: Database, settings: Settings, person: str) -> Forgott
 
 async def counted(database: Database, person: str) -> Counts:
     """What there is of `person`, without changing anything."""
-    async with database.session() as session:
+    async with database.long_session() as session:
         found = await footprint(session, person)
         votes = await session.scalar(select(func.count()).select_from(Vote).where(Vote.voter == person))
         return _counts(found, votes or 0, 0, 0)
