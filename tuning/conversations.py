@@ -1,17 +1,24 @@
 """Who talks with whom: messages of one chat, in time order, become conversations.
 
-A message joins, in this order: the conversation of the message it replies to; that of the person it names (“Mara, …”
-or “@mara”); its own author's, within 3 minutes; that of the message before it, within 15 minutes. Else a new one
-begins. So conversations that run through each other stay apart wherever people reply, name each other or go on.
-Memory is bounded by the window below, however long the chat is. Knows no database and no assistant.
+A message joins the conversation of the message it replies to. Where more than two people talk, it else joins that of
+the message which it answers by the learnt model of reply structure (tuning/disentangle), which also knows who is named;
+and else that of the person it names. Where the model is not sure that something begins, and only one conversation is
+going on, time decides. Between two people the model is not asked: a message joins the conversation of the person it
+names, its own author's within 3 minutes, or that of the message before it within 15 minutes; else a new one begins.
+
+Memory is bounded by the window below and the model's block, however long the chat is. Knows no database, no assistant.
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+from tuning.disentangle.linker import Link, Linker
+from tuning.disentangle.message import Message
+from tuning.disentangle.window import WINDOW
 
 GOES_ON_SECONDS = 3 * 60
 FOLLOWS_SECONDS = 15 * 60
@@ -21,6 +28,11 @@ REMEMBERED_SECONDS = 48 * 60 * 60
 MOST_OPEN = 512
 MOST_MESSAGES = 200
 """In one conversation: a room that never falls silent must not become one endless conversation."""
+
+SURE = 0.9
+"""A beginning less likely than this is none where all that was said within FOLLOWS_SECONDS is one conversation."""
+TWO = 2
+"""Where no more people spoke in the last WINDOW messages, nothing is entangled, and time tells conversations apart."""
 
 _NAMED = re.compile(r"\s*@?(\w+)(?:\s+(\w+))?\s*[,:!?…–—-]")
 _CALLED = re.compile(r"@(\w+)")
@@ -65,6 +77,10 @@ class ConversationBuilder:
     """Takes the messages of one chat one by one; gives each conversation once it is over."""
 
     def __init__(self) -> None:
+        self._linker = Linker()
+        self._waiting: deque[ChatMessage] = deque()
+        self._placed: deque[tuple[ChatMessage, Conversation]] = deque(maxlen=WINDOW)
+        self._speakers: Counter[int] = Counter()
         self._open: OrderedDict[int, Conversation] = OrderedDict()
         self._by_message: dict[str, Conversation] = {}
         self._by_author: dict[int, _Seen] = {}
@@ -73,28 +89,49 @@ class ConversationBuilder:
 
     def take(self, message: ChatMessage) -> Iterator[Conversation]:
         """Add one message; yields the conversations that are over by now."""
+        self._waiting.append(message)
+        spoken = Message(
+            message.author_id, message.author, message.sent_at, message.text, message.external_id, message.reply_to
+        )
+        yield from self._place(self._linker.take(spoken))
+
+    def finish(self) -> Iterator[Conversation]:
+        """Yields all that are still open. The builder is empty then."""
+        yield from self._place(self._linker.finish())
         while self._open:
-            oldest = next(iter(self._open.values()))
-            if len(self._open) <= MOST_OPEN and message.sent_at - oldest.last_at <= REMEMBERED_SECONDS:
-                break
-            yield self._close(oldest)
-        conversation = self._find(message)
-        if conversation is not None and len(conversation.messages) >= MOST_MESSAGES:
-            yield self._close(conversation)
-            conversation = None
-        if conversation is None:
-            conversation = Conversation()
-        conversation.messages.append(message)
+            yield self._close(next(iter(self._open.values())))
+
+    def _place(self, links: Sequence[Link]) -> Iterator[Conversation]:
+        """Put the longest waiting messages, whose links are known now, where they belong."""
+        for link in links:
+            message = self._waiting.popleft()
+            while self._open:
+                oldest = next(iter(self._open.values()))
+                if len(self._open) <= MOST_OPEN and message.sent_at - oldest.last_at <= REMEMBERED_SECONDS:
+                    break
+                yield self._close(oldest)
+            conversation = self._find(message, link)
+            if conversation is not None and len(conversation.messages) >= MOST_MESSAGES:
+                yield self._close(conversation)
+                conversation = None
+            if conversation is None:
+                conversation = Conversation()
+            conversation.messages.append(message)
+            self._remember(message, conversation)
+
+    def _remember(self, message: ChatMessage, conversation: Conversation) -> None:
         self._open[id(conversation)] = conversation
         self._open.move_to_end(id(conversation))
         self._by_message[message.external_id] = conversation
         self._last = self._by_author[message.author_id] = _Seen(conversation, message.sent_at)
+        if len(self._placed) == WINDOW:
+            gone = self._placed[0][0].author_id
+            self._speakers[gone] -= 1
+            if not self._speakers[gone]:
+                del self._speakers[gone]
+        self._placed.append((message, conversation))
+        self._speakers[message.author_id] += 1
         self._remember_names(message)
-
-    def finish(self) -> Iterator[Conversation]:
-        """Yields all that are still open. The builder is empty then."""
-        while self._open:
-            yield self._close(next(iter(self._open.values())))
 
     def _close(self, conversation: Conversation) -> Conversation:
         del self._open[id(conversation)]
@@ -107,11 +144,14 @@ class ConversationBuilder:
             self._last = None
         return conversation
 
-    def _find(self, message: ChatMessage) -> Conversation | None:
+    def _find(self, message: ChatMessage, link: Link) -> Conversation | None:
         if message.reply_to is not None:
             replied = self._by_message.get(message.reply_to)
             if replied is not None:
                 return replied
+        if len(self._speakers) > TWO:
+            found = self._answered(message, link) or self._named(message)
+            return found or (self._only_one(message) if link.sure < SURE else None)
         named = self._named(message)
         if named is not None:
             return named
@@ -121,6 +161,26 @@ class ConversationBuilder:
         if self._last is not None and message.sent_at - self._last.at <= FOLLOWS_SECONDS:
             return self._last.conversation
         return None
+
+    def _answered(self, message: ChatMessage, link: Link) -> Conversation | None:
+        """The conversation of what the model says it answers, where that is still open and not long ago."""
+        back = link.message - link.answers
+        if not 0 < back <= len(self._placed):
+            return None
+        answered, conversation = self._placed[-back]
+        recent = message.sent_at - answered.sent_at <= NAMED_SECONDS
+        return conversation if recent and id(conversation) in self._open else None
+
+    def _only_one(self, message: ChatMessage) -> Conversation | None:
+        """The conversation that all recent messages are of, if they are of one: nothing is entangled just now."""
+        only: Conversation | None = None
+        for earlier, conversation in reversed(self._placed):
+            if message.sent_at - earlier.sent_at > FOLLOWS_SECONDS:
+                break
+            if only is not None and conversation is not only:
+                return None
+            only = conversation
+        return only if only is not None and id(only) in self._open else None
 
     def _named(self, message: ChatMessage) -> Conversation | None:
         text = message.text

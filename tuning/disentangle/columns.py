@@ -1,0 +1,194 @@
+"""Messages as columns of numbers: who spoke, when, whom they named, which words. One row a message, notices left out.
+
+The one loop over text that the model has; everything after it is numpy. A name is found as a word of its own, at the
+start or anywhere, with or without “@”, by its first word where it has several. Words are what stands between spaces, in
+scripts that use none between pairs of letters. Knows no model but the list of words that it has learnt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuning.disentangle.message import Message
+
+NAMED = 3
+"""Names of one message that are kept."""
+NOBODY = -1
+MARKS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…‥。，、？！；：“”‘’«»¿¡؟،।"
+MOST_WORDS = 40
+MOST_NAMES = 20_000
+"""Names remembered, by who spoke last: a room may have any number of people."""
+SHAPE = (
+    "letters",
+    "words",
+    "short",
+    "asks",
+    "ends asking",
+    "link",
+    "command",
+    "trails off",
+    "exclaims",
+    "calls somebody",
+)
+
+Array = npt.NDArray[Any]
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """n messages. `author` [n], `at` [n] seconds, `named` [n, NAMED] authors or NOBODY, `lead` [n]: 2 where the message
+    begins with a name and a colon or comma, 1 with a name alone, -1 with what may be a name of somebody unknown.
+    `shape` [n, len(SHAPE)]. The words of all messages in a row: `token` what they are, `token_row` whose; `word` and
+    `word_row` for those that were learnt."""
+
+    author: Array
+    at: Array
+    named: Array
+    lead: Array
+    shape: Array
+    token: Array
+    token_row: Array
+    word: Array
+    word_row: Array
+
+    def __len__(self) -> int:
+        return len(self.author)
+
+    def since(self, row: int) -> Columns:
+        """Without the first `row` messages."""
+        kept: dict[str, Array] = {}
+        for one in fields(self):
+            column = getattr(self, one.name)
+            if one.name in ("token", "word"):
+                kept[one.name] = column[np.searchsorted(getattr(self, f"{one.name}_row"), row) :]
+            elif one.name.endswith("_row"):
+                kept[one.name] = column[np.searchsorted(column, row) :] - row
+            else:
+                kept[one.name] = column[row:]
+        return Columns(**kept)
+
+    def followed_by(self, other: Columns) -> Columns:
+        """Both in a row."""
+        joined: dict[str, Array] = {}
+        for one in fields(self):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+            joined[one.name] = np.concatenate([mine, theirs + len(self) if one.name.endswith("_row") else theirs])
+        return Columns(**joined)
+
+
+class Reader:
+    """Reads messages one after another; remembers who is called what."""
+
+    def __init__(self, words: Mapping[str, int]) -> None:
+        self._words = words
+        self._authors: dict[Hashable, int] = {}
+        self._names: dict[str, int] = {}
+
+    def read(self, messages: list[Message]) -> Columns:
+        """The columns of these messages, none of them a notice."""
+        authors: list[int] = []
+        named = np.full((len(messages), NAMED), NOBODY, np.int32)
+        lead = np.zeros(len(messages), np.int8)
+        shape: list[tuple[float, ...]] = []
+        tokens: list[int] = []
+        counts: list[int] = []
+        words: list[int] = []
+        unknown = len(self._words)
+        known, names, ids = self._words.get, self._names, self._authors
+        for row, message in enumerate(messages):
+            author = ids.setdefault(message.author, len(ids))
+            authors.append(author)
+            self._remember(message.name, author)
+            text = message.text
+            spoken = text.casefold().split()
+            cores = dict.fromkeys([word.strip(MARKS) for word in spoken[:MOST_WORDS]])
+            cores.pop("", None)
+            called = names.keys() & cores.keys()
+            if called:
+                found = [(core, who) for core in cores if core in called and (who := self._who(core, spoken)) != author]
+                for place, (core, who) in enumerate(found[:NAMED]):
+                    named[row, place] = who
+                    if spoken[0].strip(MARKS) == core:
+                        lead[row] = 2 if spoken[0][-1] in ":,;" or (len(spoken) > 1 and spoken[1] in (":", ",")) else 1
+                for core, _ in found:
+                    del cores[core]
+            if not text.isascii():
+                _split_unspaced(cores)
+            if not lead[row] and spoken and spoken[0][-1] in ":," and len(spoken[0]) > 2:
+                lead[row] = -1
+            listed = list(cores)
+            learnt = [known(core, unknown) for core in listed]
+            tokens += map(hash, listed)
+            words += learnt
+            counts.append(len(listed))
+            shape.append(_shape(text, len(spoken)))
+        token_row = np.repeat(np.arange(len(messages)), counts)
+        word = np.array(words, np.int32)
+        is_learnt = word < unknown
+        return Columns(
+            author=np.array(authors, np.int32),
+            at=np.array([message.at for message in messages], np.float64),
+            named=named,
+            lead=lead,
+            shape=np.array(shape, np.float32).reshape(-1, len(SHAPE)),
+            token=np.array(tokens, np.int64),
+            token_row=token_row,
+            word=word[is_learnt],
+            word_row=token_row[is_learnt],
+        )
+
+    def _remember(self, name: str, author: int) -> None:
+        """Under the whole name where it is one word, and under its first word without marks."""
+        names = self._names
+        whole = name.casefold()
+        if names.get(whole) == author:
+            del names[whole]  # to the end: names go out by who spoke last
+            names[whole] = author
+            return
+        first = whole.split(maxsplit=1)[0] if whole.strip() else ""
+        for called in {whole, first.strip(MARKS)}:
+            if len(called) > (2 if called.isascii() else 1):
+                names.pop(called, None)
+                names[called] = author
+        while len(names) > MOST_NAMES:
+            del names[next(iter(names))]
+
+    def _who(self, core: str, spoken: list[str]) -> int:
+        """Of several people whose names differ by marks only, the one whose name stands there."""
+        for word in spoken:
+            if core in word:
+                exact = self._names.get(word.rstrip(":,;.!?"))
+                if exact is not None:
+                    return exact
+        return self._names[core]
+
+
+def _split_unspaced(cores: dict[str, None]) -> None:
+    """In place: runs of letters of scripts without spaces become their pairs of letters."""
+    for core in list(cores):
+        for run in _UNSPACED.findall(core):
+            cores.pop(core, None)
+            cores.update(dict.fromkeys(run[at : at + 2] for at in range(len(run) - 1)))
+
+
+def _shape(text: str, words: int) -> tuple[float, ...]:
+    end = text[-1:] if text[-1:] != " " else text.rstrip()[-1:]
+    return (
+        min(len(text), 400),
+        min(words, MOST_WORDS),
+        words <= 2,
+        "?" in text or "？" in text or "؟" in text,
+        end in "?？؟",
+        "://" in text,
+        text[:1] in ("!", "/"),
+        end == "…" or text[-3:] == "...",
+        "!" in text,
+        "@" in text,
+    )
