@@ -39,7 +39,8 @@ class Command:
     may stand twice; the first that can take the words is meant. `always`: also for those who were not admitted, and
     nothing of it is kept. `killed`: what a process does that finds it begun by one which is gone: `repeat` it, for
     doing it twice changes nothing; `show` how things are by saying it without its words; `tell` that it may not have
-    been done; or `drop` it, because what it was for is over or happens anyway."""
+    been done; or `drop` it, because what it was for is over or happens anyway. What a `personal` one shows is for the
+    asker alone, on platforms that have a way."""
 
     name: str
     role: Role
@@ -52,6 +53,7 @@ class Command:
     hidden: bool = False
     always: bool = False
     killed: Literal["repeat", "show", "tell", "drop"] = "tell"
+    personal: bool = False
 
     def takes(self, words: tuple[str, ...]) -> bool:
         """Whether so many words are not too many."""
@@ -70,7 +72,7 @@ async def show_help(call: Call) -> None:
 
 COMMANDS: tuple[Command, ...] = (
     Command("start", "member", "who I am, and how to begin", member_commands.start, most=1, killed="repeat"),
-    Command("help", "member", "this list", show_help, killed="repeat"),
+    Command("help", "member", "this list", show_help, killed="repeat", personal=True),
     Command("reset", "member", "begin anew; I no longer see what was said before", member_commands.reset, in_turn=True,
             killed="repeat"),
     Command("undo", "member", "take back your last message and my answer", member_commands.undo_last, in_turn=True),
@@ -78,12 +80,13 @@ COMMANDS: tuple[Command, ...] = (
             killed="drop"),
     Command("stop", "member", "stop me in the middle of an answer", member_commands.stop, killed="drop"),
     Command("privacy", "member", "what is kept of what you write, and how to have it deleted", consent_commands.privacy,
-            always=True, killed="repeat"),
-    Command("optin", "member", "let me learn from what you write here", consent_commands.opt_in, killed="repeat"),
+            always=True, killed="repeat", personal=True),
+    Command("optin", "member", "let me learn from what you write here", consent_commands.opt_in, killed="repeat",
+            personal=True),
     Command("optout", "member", "no longer let me learn from what you write here", consent_commands.opt_out,
-            killed="repeat"),
+            killed="repeat", personal=True),
     Command("forgetme", "member", "delete everything that you ever wrote to me", consent_commands.forget_me,
-            always=True, killed="repeat"),
+            always=True, killed="repeat", personal=True),
     Command("retrain", "operator", "let the assistant learn from its chats again", retrain.run, "[start]", 1,
             killed="show"),
     Command("status", "operator", "how the assistant and its engine are doing", operator_commands.status,
@@ -108,7 +111,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("access", "operator", "who may talk with the assistant", access_commands.access, "[open|pairing|closed]", 1,
             killed="repeat"),
     Command("admit", "operator", "let somebody in who waits with a code", access_commands.admit, "[CODE] [refuse]", 3,
-            killed="repeat"),
+            killed="repeat", personal=True),
     Command("operator", "owner", "who looks after the assistant; or give or take that", access_commands.operator,
             "[WHO] [remove]", 6, killed="repeat"),
     Command("learning", "operator", "whether this channel may be learnt from", consent_commands.learning, "[on|off]", 1,

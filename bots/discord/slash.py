@@ -65,9 +65,8 @@ def text_of(asked: Interaction) -> str:
 
 
 def is_personal(name: str) -> bool:
-    """Whether the answer to this command is for the asker alone: what anybody may ask, admitted or not, is about
-    themselves."""
-    return any(command.always for command in COMMANDS if command.name == name and not command.hidden)
+    """Whether the answer to this command is for the asker alone."""
+    return any(command.personal for command in COMMANDS if command.name == name and not command.hidden)
 
 
 def completions(names: Iterable[str], typed: str) -> list[dict[str, str]]:
