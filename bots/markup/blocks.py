@@ -18,8 +18,8 @@ import regex
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-DEEPEST = 60
-"""Quotes and lists within one another; what lies deeper is read as text."""
+DEEPEST = 100
+"""Levels of quotes and lists within one another (a list has two); a message with more is shown as it stands."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SENTENCE_END = re.compile(r"(?:[.!?…]+[\"'”’)\]*_~]*\s+)|[。！？]+[」』”’）)]*\s*")
 _SPACE = re.compile(r"\s+")

@@ -24,13 +24,13 @@ LIMIT = 2000
 _MENTION = re.compile(r"@(?=everyone|here)|<(?:@[!&]?|#)(?=\d)|</(?=[^<>\n]{1,100}:\d)")
 _CODE = re.compile(r"(?<![\\`])(`+)(?!`)(?:(?!\n[ \t]*\n).){1,2000}?(?<!`)\1(?!`)", re.DOTALL)
 _HEADING = re.compile(r"^( {0,3})#{4,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
-_QUOTES = re.compile(r"^( {0,3})>(?:[ \t]*>)+[ \t]?", re.MULTILINE)
+_QUOTES = re.compile(r"^( {0,3}>)(?=>)", re.MULTILINE)
 _BULLET = re.compile(r"^([ \t]*)\+(?=[ \t])", re.MULTILINE)
 _TASK = re.compile(r"^([ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
 _SMALL = re.compile(r"^-(?=#[ \t])", re.MULTILINE)
 _IMAGE = re.compile(
     r"(?<!\\)!\[([^\[\]\n]{0,300})\]"
-    r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)"
+    r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)(?!\]\()"
 )
 _STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
 _BARS = re.compile(r"(?<!\\)\|\|")
@@ -45,13 +45,17 @@ def split(markdown: str) -> list[str]:
 
 def pieces(markdown: str) -> list[Piece]:
     """The same with their sources: `joined(pieces(markdown)) == markdown`."""
-    return fitting(markdown, LIMIT, len, lambda text: len(_rendered(text)) <= LIMIT)
+    return fitting(markdown, LIMIT, len, lambda text: formatted(Piece(text)))
 
 
 def render(piece: Piece) -> str:
     """A piece as it is sent."""
-    rendered = _rendered(piece.text)
-    return rendered if len(rendered) <= LIMIT else plain(piece.text)
+    return _rendered(piece.text) if formatted(piece) else plain(piece.text)
+
+
+def formatted(piece: Piece) -> bool:
+    """Whether there is room for what Discord needs to show it as it is meant."""
+    return len(_rendered(piece.text)) <= LIMIT
 
 
 def plain(text: str) -> str:
@@ -77,9 +81,10 @@ def _rendered(markdown: str) -> str:
 
 
 def _kept(tokens: list[Token]) -> Iterator[tuple[Token, int, int]]:
-    """Fences anywhere, and tables that stand by themselves, with their lines."""
+    """Fences anywhere, and tables and indented code that stand by themselves, with their lines."""
     for token in tokens:
-        if token.map is not None and (token.type == "fence" or (token.type == "table_open" and token.level == 0)):
+        alone = token.level == 0 and token.type in ("table_open", "code_block")
+        if token.map is not None and (token.type == "fence" or alone):
             yield token, token.map[0], token.map[1]
 
 
@@ -87,6 +92,8 @@ def _kept_block(token: Token, lines: list[str]) -> str:
     if token.type == "table_open":
         table = SyntaxTreeNode(_PARSER.parse("\n".join(lines))).children[0]
         return f"```\n{_harmless_code(table_text(rows_of(table)))}\n```"
+    if token.type == "code_block":
+        return f"```\n{_harmless_code(token.content.rstrip())}\n```"
     closed = len(lines) > 1 and lines[-1].strip(" \t>").startswith(token.markup)
     if token.level == 0 and (token.markup != "```" or not closed):
         return f"```{token.info.strip()}\n{_harmless_code(token.content.removesuffix(chr(10)))}\n```"
@@ -100,8 +107,8 @@ def _harmless_code(code: str) -> str:
 
 def _text(text: str) -> str:
     """Lines that are not code, with inline code as it is."""
-    text = _HEADING.sub(lambda found: f"{found[1]}**{found[2].replace('**', '')}**" if found[2] else found[0], text)
-    text = _QUOTES.sub(r"\1> ", text)
+    text = _HEADING.sub(_bold_heading, text)
+    text = _QUOTES.sub(r"\1 ", text)  # three of them in a row would quote all that follows
     text = _TASK.sub(lambda found: found[1] + ("☐" if found[2] == " " else "☑"), text)
     text = _BULLET.sub(r"\1-", text)
     text = _SMALL.sub(r"\\-", text)
@@ -110,6 +117,13 @@ def _text(text: str) -> str:
         written += [_inline(text[done : code.start()]), code[0]]
         done = code.end()
     return "".join([*written, _inline(text[done:])])
+
+
+def _bold_heading(found: re.Match[str]) -> str:
+    said = found[2]
+    if not said or said.endswith("\\") or said.count("**") % 2 or "***" in said:
+        return found[0]
+    return f"{found[1]}**{said.replace('**', '')}**"
 
 
 def _inline(text: str) -> str:

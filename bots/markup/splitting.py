@@ -7,7 +7,7 @@ opened again, with its language, at the beginning of the next; a table's head is
 
 `joined(split(text, limit)) == text` for every text: `source` is exactly what was said, `before` and `after` what was
 added around it. `text` is what is sent: without the blank lines at its beginning and the space at its end, which no
-platform shows either.
+platform shows either; one that begins within a list stands as far to the left as its first item.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bots.markup.characters import shows, utf16_len
 
 SMALLEST_LIMIT = 64
 """A limit has to leave room for a fence's two lines and a word."""
+_LISTED = re.compile(r"([ \t]+)(?:[-*+]|\d{1,9}[.)])[ \t]")
 _VISIBLE = re.compile(r"\S")
 
 
@@ -37,7 +38,15 @@ class Piece:
     def text(self) -> str:
         """What is sent; empty where the piece shows nothing, and then it is not."""
         inner = self.source[_first_line(self.source, 0, len(self.source)) :].rstrip()
+        if not self.before:
+            inner = _outdented(inner)
         return f"{self.before}{inner}{self.after}" if shows(inner) else ""
+
+
+def _outdented(text: str) -> str:
+    """Lines that would be taken for code where what they are nested in is missing."""
+    first = _LISTED.match(text)
+    return text if first is None else re.sub(rf"^[ \t]{{1,{len(first[1])}}}", "", text, flags=re.MULTILINE)
 
 
 def joined(pieces: Sequence[Piece]) -> str:
@@ -61,11 +70,19 @@ def fitting(text: str, limit: int, measure: Callable[[str], int], fits: Callable
     return [small for piece in split(text, limit, measure) for small in _smaller(piece, limit, measure, fits)]
 
 
-def _smaller(piece: Piece, limit: int, measure: Callable[[str], int], fits: Callable[[str], bool]) -> Sequence[Piece]:
+def _smaller(
+    piece: Piece, limit: int, measure: Callable[[str], int], fits: Callable[[str], bool]
+) -> Sequence[Piece]:
     half = limit // 2
-    if not piece.text or piece.before or piece.after or half < SMALLEST_LIMIT or fits(piece.text):
+    if not piece.text or half < SMALLEST_LIMIT or fits(piece.text):
         return (piece,)
-    return [small for one in split(piece.source, half, measure) for small in _smaller(one, half, measure, fits)]
+    halves = split(piece.before + piece.source + piece.after, half, measure)
+    if len(halves[0].source) < len(piece.before) or len(halves[-1].source) < len(piece.after) or len(halves) == 1:
+        return (piece,) if len(halves) > 1 else _smaller(piece, half, measure, fits)
+    first, last = halves[0], halves[-1]
+    halves[0] = Piece(first.source[len(piece.before) :], piece.before + first.before, first.after)
+    halves[-1] = Piece(last.source[: len(last.source) - len(piece.after)], last.before, last.after + piece.after)
+    return [small for one in halves for small in _smaller(one, half, measure, fits)]
 
 
 class _Packing:

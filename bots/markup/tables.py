@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markdown_it.tree import SyntaxTreeNode
 
-from bots.markup.characters import columns
+from bots.markup.characters import columns, shows
 
 
 def rows_of(table: SyntaxTreeNode) -> list[list[str]]:
@@ -14,14 +14,22 @@ def rows_of(table: SyntaxTreeNode) -> list[list[str]]:
     return [[_said(cell) for cell in row.children] for part in table.children for row in part.children]
 
 
+def alternative(image: SyntaxTreeNode) -> str:
+    """What stands for a picture: its description, as text."""
+    return "".join(
+        alternative(child) if child.children else (" " if child.type.endswith("break") else child.content)
+        for child in image.children
+    )
+
+
 def _said(node: SyntaxTreeNode) -> str:
     if node.type in ("text", "code_inline"):
         return node.content
-    said = "".join(_said(child) for child in node.children)
+    said = alternative(node) if node.type == "image" else "".join(_said(child) for child in node.children)
     address = str(node.attrs.get("href" if node.type == "link" else "src", ""))
     if not address or address == said:
         return said
-    return f"{said} ({address})" if said.strip() else address
+    return f"{said} ({address})" if shows(said) else said + address
 
 
 def table_text(rows: Sequence[Sequence[str]], *, padded: bool = True) -> str:

@@ -11,23 +11,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from markdown_it.rules_inline import StateInline
 from markdown_it.tree import SyntaxTreeNode
 
-from bots.markup.blocks import reader
+from bots.markup.blocks import DEEPEST, reader
 from bots.markup.characters import NAME, sendable, shows, utf16_len
 from bots.markup.splitting import Piece, fitting
-from bots.markup.tables import rows_of, table_text
+from bots.markup.tables import alternative, rows_of, table_text
 from bots.outlet import Part
 
 LIMIT = 4096
 """UTF-16 units of a message."""
 MOST_ENTITIES = 100
-RULE = "———"
+RULE, BULLET = "———", "• "
 _LANGUAGE = re.compile(r"[\w+#.-]{1,32}")
 _LINKABLE = re.compile(r"https?://[^/\s]|mailto:[^\s]|tel:[^\s]|tg://[^\s]", re.IGNORECASE)
-_LISTED = re.compile(r"([ \t]+)(?:[-*+]|\d{1,9}[.)])[ \t]")
+_BACKTICKS = re.compile(r"`+")
 _TASK = re.compile(r"\[([ xX])\] ")
 _STYLES = {"strong": "bold", "em": "italic", "s": "strikethrough", "spoiler": "spoiler"}
 _EXCLUSIVE = ("pre", "code")
@@ -55,7 +56,7 @@ class Style:
 
 def split(markdown: str) -> list[Part]:
     """The parts that together say all of `markdown`, each within one message; none where it shows nothing."""
-    return [Part(piece.text, plain=not _fits(piece.text)) for piece in pieces(markdown) if piece.text]
+    return [part(piece) for piece in pieces(markdown) if piece.text]
 
 
 def pieces(markdown: str) -> list[Piece]:
@@ -63,23 +64,31 @@ def pieces(markdown: str) -> list[Piece]:
     return fitting(markdown, LIMIT, utf16_len, _fits)
 
 
+def part(piece: Piece) -> Part:
+    """A piece as the presenter hands it on; plain where its formatting is more than a message may have."""
+    return Part(piece.text, plain=not _fits(piece.text))
+
+
 def _fits(text: str) -> bool:
-    rendered, entities = _rendered(text)
-    return utf16_len(rendered) <= LIMIT and len(entities) <= MOST_ENTITIES
+    rendered = _rendered(text)
+    return rendered is not None and utf16_len(rendered[0]) <= LIMIT and len(rendered[1]) <= MOST_ENTITIES
 
 
 def render(part: Part) -> tuple[str, list[Entity]]:
     """A part's text and entities, as they are sent."""
-    if not part.plain:
-        text, entities = _rendered(part.text)
-        if shows(text):
-            return text, entities
+    rendered = None if part.plain else _rendered(part.text)
+    if rendered is not None and shows(rendered[0]):
+        return rendered
     return sendable(part.text).strip(), []
 
 
-def _rendered(markdown: str) -> tuple[str, list[Entity]]:
-    source = _outdented(sendable(markdown))
-    tree = SyntaxTreeNode(_PARSER.parse(source))
+def _rendered(markdown: str) -> tuple[str, list[Entity]] | None:
+    """None for what is nested too deeply to be read."""
+    source = sendable(markdown)
+    tokens = _PARSER.parse(source)
+    if any(token.level >= DEEPEST - 1 for token in tokens):
+        return None  # the parser leaves out what lies deeper
+    tree = SyntaxTreeNode(tokens)
     for padded in (True, False):
         writer = _Writer(source.split("\n"), padded)
         writer.blocks(tree.children)
@@ -89,23 +98,15 @@ def _rendered(markdown: str) -> tuple[str, list[Entity]]:
     return text, entities
 
 
-def _outdented(source: str) -> str:
-    """A part that begins within a list: its lines as far to the left as its first, else they would be code."""
-    first = _LISTED.match(source)
-    if first is None:
-        return source
-    return re.sub(rf"^[ \t]{{1,{len(first[1])}}}", "", source, flags=re.MULTILINE)
-
-
 def _spoiler(state: StateInline, silent: bool) -> bool:
     """`||hidden||`, with no space at the inner sides."""
     source, start = state.src, state.pos
     if not source.startswith("||", start) or start + 2 >= state.posMax or source[start + 2] in " |\n\t":
         return False
     end = source.find("||", start + 3, state.posMax)
-    while end != -1 and source[end - 1].isspace():
+    while end != -1 and (source[end - 1].isspace() or source[end - 1] == "\\"):
         end = source.find("||", end + 1, state.posMax)
-    if end == -1:
+    if end == -1 or _crosses(source[start:end]):
         return False
     if not silent:
         maximum, state.pos, state.posMax = state.posMax, start + 2, end
@@ -115,6 +116,21 @@ def _spoiler(state: StateInline, silent: bool) -> bool:
         state.posMax = maximum
     state.pos = end + 2
     return True
+
+
+def _crosses(inner: str) -> bool:
+    """Whether it holds one end of something: of code, of a link, of emphasis."""
+    if inner.count("*") % 2 or inner.count("~") % 2:
+        return True
+    depth = list(accumulate((one == "[") - (one == "]") for one in inner))
+    if min(depth) < 0 or depth[-1]:
+        return True
+    runs = [len(run) for run in _BACKTICKS.findall(inner)]
+    while runs:
+        if runs[0] not in runs[1:]:
+            return True
+        runs = runs[runs.index(runs[0], 1) + 1 :]
+    return False
 
 
 def _name(state: StateInline, silent: bool) -> bool:
@@ -186,7 +202,8 @@ class _Writer:
         info = node.info.strip()
         known = bool(_LANGUAGE.fullmatch(info))
         said = node.content.removesuffix("\n")
-        text = said if known or not info else f"{info}\n{said}".rstrip("\n")
+        known = known and shows(said)
+        text = said if known or not info else f"{info}\n{said}".rstrip()
         self.write(text, Style("pre", info if known else None))
 
     def _list(self, node: SyntaxTreeNode, depth: int) -> None:
@@ -194,27 +211,26 @@ class _Writer:
         for at, item in enumerate(node.children):
             if at:
                 self.write("\n\n" if self._after_blank(item) else "\n")
-            mark = f"{number + at}{item.markup or '.'} " if node.type == "ordered_list" else "• "
+            mark = f"{number + at}{item.markup or '.'} " if node.type == "ordered_list" else BULLET
             self._item(item, mark, depth)
 
     def _item(self, item: SyntaxTreeNode, mark: str, depth: int) -> None:
-        indent = "  " * depth
+        self.write("  " * depth + mark)
         children = item.children
-        first = children[0] if children else None
-        if first is not None and first.type == "paragraph":
-            content = first.children[0].content if first.children else ""
+        if children and children[0].type == "paragraph":
+            content = children[0].children[0].content if children[0].children else ""
             task = _TASK.match(content)
             if task is not None:
-                mark = "☐ " if task[1] == " " else "☑ "
-            self.write(indent + mark)
-            self._inline(first.children, skip=4 if task else 0)
+                if mark == BULLET:
+                    self.runs.pop()
+                    self.write("  " * depth)
+                self.write("☐ " if task[1] == " " else "☑ ")
+            self._inline(children[0].children, skip=4 if task else 0)
             children = children[1:]
-        else:
-            self.write(indent + mark.rstrip())
         for child in children:
             self.write("\n\n" if self._after_blank(child) else "\n")
-            if child.type not in ("bullet_list", "ordered_list", "fence", "code_block", "table", "blockquote"):
-                self.write(indent + "  ")
+            if child.type in ("paragraph", "heading"):
+                self.write("  " * depth + "  ")
             self._block(child, depth + 1)
 
     def _table(self, node: SyntaxTreeNode) -> None:
@@ -235,22 +251,25 @@ class _Writer:
                 case "link":
                     self._link(str(node.attrs["href"]), node.children)
                 case "image":
-                    self._link(str(node.attrs["src"]), node.children)
+                    self._link(str(node.attrs["src"]), [], alternative(node))
                 case _:
                     self.write(node.content[skip:])
             skip = 0
 
-    def _link(self, address: str, inner: list[SyntaxTreeNode]) -> None:
+    def _link(self, address: str, inner: list[SyntaxTreeNode], name: str = "") -> None:
         before = len(self.runs)
         if _LINKABLE.match(address):
-            self._within([Style("text_link", address)], lambda: self._inline(inner))
+            style = Style("text_link", address)
+            self._within([style], lambda: self._inline(inner))
+            self._within([style], lambda: self.write(name))
             if not any(shows(text) for text, _ in self.runs[before:]):
                 self.write(address)
             return
         self._inline(inner)
+        self.write(name)
         said = "".join(text for text, _ in self.runs[before:])
         if address and address != said:
-            self.write(f" ({address})" if said.strip() else address)
+            self.write(f" ({address})" if shows(said) else address)
 
     def finish(self) -> tuple[str, list[Entity]]:
         """The text without space at its ends, and its entities in their order."""
