@@ -147,7 +147,7 @@ async def _whom(call: Call, word: str) -> tuple[str, str]:
         return subject, await _name(call, subject)
     if _KEY.fullmatch(word):
         return word, await _name(call, word)
-    async with call.database.session() as session:
+    async with call.database.long_session() as session:
         people = await named(session, call.incoming.platform, word)
     if not people:
         raise NotFound(

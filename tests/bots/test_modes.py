@@ -127,8 +127,7 @@ async def test_a_busy_group_that_is_not_for_us_costs_no_query(ask, database):
     def note(connection, cursor, statement, parameters, context, many):
         asked.append(statement)
 
-    reader = database._reader
-    for engine in (database.engine.sync_engine, reader):
+    for engine in (database.engine.sync_engine, database._quick.sync_engine, database._reader):
         event.listen(engine, "before_cursor_execute", note)
     for at in range(50):
         assert await ask(f"Chatting {at}", **GROUP) == []
