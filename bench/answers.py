@@ -5,69 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-LATIN = [
-    "harbour",
-    "tide",
-    "crane",
-    "boat",
-    "pier",
-    "rope",
-    "anchor",
-    "gull",
-    "storm",
-    "keel",
-    "lantern",
-    "market",
-    "bridge",
-    "ferry",
-    "winch",
-    "cargo",
-    "dock",
-]
+LATIN = (
+    "harbour", "tide", "crane", "boat", "pier", "rope", "anchor", "gull", "storm", "keel", "lantern", "market",
+    "bridge", "ferry", "winch", "cargo", "dock",
+)  # fmt: skip
 OTHERS = (
-    [
-        "海",
-        "港",
-        "の",
-        "船",
-        "が",
-        "来る",
-        "明日",
-        "東京",
-        "灯台",
-        "码头",
-        "潮汐",
-        "你好",
-        "世界",
-        "안녕",
-        "항구",
-        "배가",
-        "온다",
-    ]
-    + ["ميناء", "السفينة", "غدا", "البحر", "مرحبا", "שלום", "נמל", "ספינה", "הים", "می\u200cخواهم", "کشتی"]
-    + ["гавань", "корабль", "Ελλάδα", "λιμάνι", "नमस्ते", "बंदरगाह", "ท่าเรือ", "phở", "àéîõü", "é", "Zürich", "ﬁ", "ß", "İ"]
-)
-EMOJI = [
-    "🚢",
-    "⚓️",
-    "👍🏽",
-    "👨\u200d👩\u200d👧\u200d👦",
-    "🏳️\u200d🌈",
-    "🇩🇪",
-    "🇯🇵🇫🇷",
-    "1️⃣",
-    "🧑🏿\u200d🚀",
-    "😀",
+    "海", "港", "の", "船", "が", "来る", "明日", "東京", "灯台", "码头", "潮汐", "你好", "世界", "안녕", "항구",
+    "배가", "온다", "ميناء", "السفينة", "غدا", "البحر", "مرحبا", "שלום", "נמל", "ספינה", "הים", "می\u200cخواهم", "کشتی",
+    "гавань", "корабль",
+    "Ελλάδα", "λιμάνι", "नमस्ते", "बंदरगाह", "ท่าเรือ", "phở", "àéîõü", "é", "Zürich", "ﬁ", "ß", "İ",
+)  # fmt: skip
+EMOJI = (
+    "🚢", "⚓️", "👍🏽", "👨\u200d👩\u200d👧\u200d👦", "🏳️\u200d🌈", "🇩🇪", "🇯🇵🇫🇷", "1️⃣", "🧑🏿\u200d🚀", "😀",
     "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
-]
+)  # fmt: skip
 LANGUAGES = ("python", "js", "c++", "objective-c", "", "", "text", "python title=x", "not really a language")
 HOSTILE = (
-    "@everyone", "@here", "<@123456789>", "<@&42>", "<#99>", "</run:123>", "<@!5>", "\u202edesrever\u202c", "\u2067a\u2069",
-    "\u202d", "a\u200bb", "\u200d", "\ufeff", "\u200f", "\x00", "\x1b[31m", "\x07", "<script>alert(1)</script>", "<b>bold</b>",
-    "<!-- no -->", "&lt;b&gt;", "&#0;", "]]>", "{{7*7}}", "[x](javascript:alert(1))", "[x](data:text/html,x)", "[](http://a.example)",
-    "[a](<>)", "![](//)", "[a]()", "[a](http://)", "[a](http:// b)", "**", "__", "~~", "||", "`", "```", "\\", "_", "*", "***", "[", "](",
-    "![", "~~~", ">", "#", "|", "|-|", "- [ ]", "1.", "$$x$$", "$5 and $6", "\\(x\\)", "\\[x^2\\]", "a || b || c", "||a ||b||", "__init__",
-    "snake_case_name", "2*3*4", "* * *", "a\tb", "\u2028", "\u00a0", "\u3164", "Z̴̡̛̼a̷͓͘l̶̰̈g̸̱̾ơ̵̞", "\U000e0061", "¯\\_(ツ)_/¯",
+    "@everyone", "@here", "<@123456789>", "<@&42>", "<#99>", "</run:123>", "<@!5>", "\u202edesrever\u202c",
+    "\u2067a\u2069", "\u202d", "a\u200bb", "\u200d", "\ufeff", "\u200f", "\x00", "\x1b[31m", "\x07",
+    "<script>alert(1)</script>", "<b>bold</b>", "<!-- no -->", "&lt;b&gt;", "&#0;", "]]>", "{{7*7}}",
+    "[x](javascript:alert(1))", "[x](data:text/html,x)", "[](http://a.example)", "[a](<>)", "![](//)", "[a]()",
+    "[a](http://)", "[a](http:// b)", "**", "__", "~~", "||", "`", "```", "\\", "_", "*", "***", "[", "](", "![",
+    "~~~", ">", "#", "|", "|-|", "- [ ]", "1.", "$$x$$", "$5 and $6", "\\(x\\)", "\\[x^2\\]", "a || b || c",
+    "||a ||b||", "__init__", "snake_case_name", "2*3*4", "* * *", "a\tb", "\u2028", "\xa0", "ㅤ",
+    "Z̴̡̛̼a̷͓͘l̶̰̈g̸̱̾ơ̵̞", "\U000e0061", "¯\\_(ツ)_/¯",
 )  # fmt: skip
 LENGTHS = ((60, 1, 4), (30, 4, 10), (9, 10, 25), (1, 40, 80))
 """Of a hundred answers so many have from so many to so many blocks."""
@@ -118,13 +79,19 @@ class Writer:
         said = self.words(1, 5)
         inner = self.words(1, 2)
         return self.chance.choice((
-            said, said, said, f"**{said}**", f"*{said}*", f"_{said}_", f"~~{said}~~", f"||{said}||", f"`{said}`", f"``{said} ` x``",
+            said, said, said, f"**{said}**", f"*{said}*", f"_{said}_", f"~~{said}~~", f"||{said}||", f"`{said}`",
+            f"``{said} ` x``",
             f"***{said}***", f"**{said} *{inner}* {said}**", f"**{said} `{inner}` {said}**", f"**{said}**~~{inner}~~",
-            f"[{said}](https://example.org/{self.chance.randint(1, 999)})", f"[**{inner}** {said}](http://example.org/a_(b)?q=1&r=2)",
-            f"[{said}](./{self.chance.choice(LATIN)}.md)", f'[{said}](https://example.org "{inner}")', f"![{inner}](https://example.org/i.png)",
-            "![](https://example.org/i.png)", "<https://example.org/auto>", "https://example.org/bare_link_here", "me@example.org",
-            f"[{said}][ref]", f"\\*{inner}\\*", f"&amp; {inner} &copy;", f"<kbd>{inner}</kbd>", f"*{said}**{inner}", f"{said}\\\n{inner}",
-            f"**{said}**[{inner}](https://example.org)**{said}**", f"_{said}_**{inner}**_{said}_", f"[`{inner}`](https://example.org)",
+            f"[{said}](https://example.org/{self.chance.randint(1, 999)})",
+            f"[**{inner}** {said}](http://example.org/a_(b)?q=1&r=2)",
+            f"[{said}](./{self.chance.choice(LATIN)}.md)", f'[{said}](https://example.org "{inner}")',
+            f"![{inner}](https://example.org/i.png)",
+            "![](https://example.org/i.png)", "<https://example.org/auto>", "https://example.org/bare_link_here",
+            "me@example.org",
+            f"[{said}][ref]", f"\\*{inner}\\*", f"&amp; {inner} &copy;", f"<kbd>{inner}</kbd>", f"*{said}**{inner}",
+            f"{said}\\\n{inner}",
+            f"**{said}**[{inner}](https://example.org)**{said}**", f"_{said}_**{inner}**_{said}_",
+            f"[`{inner}`](https://example.org)",
         ))  # fmt: skip
 
     def line(self) -> str:
@@ -162,12 +129,14 @@ class Writer:
         inner = self.paragraph() if depth > 2 or self.chance.random() < 0.7 else self.block(depth + 1)
         return "\n".join(f"> {line}" for line in inner.split("\n"))
 
+    def code(self) -> str:
+        said = self.chance.choice((self.words(1, 9), f"{self.word()} = {{}}", "", "# note", "- x"))
+        return " " * (4 * self.chance.randint(0, 3)) + said
+
     def fence(self, depth: int = 0) -> str:
         marks = self.chance.choice(("```", "```", "```", "~~~", "````"))
-        lines = [
-            " " * (4 * self.chance.randint(0, 3)) + self.chance.choice((self.words(1, 9), f"{self.word()} = {{}}", "", "# note", "- x"))
-            for _ in range(self.chance.choice((0, 1, 3, 3, 10, 10, 10, 10, 300)))
-        ]  # fmt: skip
+        count = self.chance.choice((0, 1, 3, 3, 10, 10, 10, 10, 300))
+        lines = [self.code() for _ in range(count)]
         if marks != "```" and self.chance.random() < 0.5:
             lines.append("```")
         end = f"\n{marks}" if self.chance.random() > 0.03 else ""
@@ -183,7 +152,8 @@ class Writer:
     def nested_deep(self) -> str:
         said = self.words(1, 3)
         return self.chance.choice((
-            "> " * self.chance.randint(2, 90) + said, "- " * self.chance.randint(2, 45) + said, "*" * 90 + said + "*" * 80,
+            "> " * self.chance.randint(2, 90) + said, "- " * self.chance.randint(2, 45) + said,
+            "*" * 90 + said + "*" * 80,
             "[" * 120 + said + "]" * 100, "".join("  " * n + f"- {said}\n" for n in range(self.chance.randint(2, 40))),
             "(" * 80 + said, "`" * 40 + said, "\n".join(["**bold** `code` _it_"] * 60), "**a** " * 150,
         ))  # fmt: skip
@@ -192,15 +162,20 @@ class Writer:
         return self.chance.choice((
             "".join(self.chance.choices("*_`~|[]()<>#\\-+!>&$ \nab1.", k=self.chance.randint(5, 300))),
             " ".join(self.chance.choices(HOSTILE, k=self.chance.randint(1, 30))),
-            "<div>\n<p>" + self.line() + "</p>\n</div>", "<details>\n<summary>x</summary>\n\n" + self.line() + "\n\n</details>",
-            "[ref]: https://example.org/reference", "[1]: ./x 'y'\n[2]: <z>", "---", "***", "===", "\n" * self.chance.randint(1, 60),
-            " " * self.chance.randint(1, 60) + "x", "    indented code\n    - and more", "-# small", ">>> not a quote", "$$\n\\frac{1}{2}\n$$",
-            "@everyone " * self.chance.randint(1, 200), "🏳️‍🌈" * self.chance.randint(1, 700), "e" + "\u0301" * self.chance.randint(1, 400),
+            "<div>\n<p>" + self.line() + "</p>\n</div>",
+            "<details>\n<summary>x</summary>\n\n" + self.line() + "\n\n</details>",
+            "[ref]: https://example.org/reference", "[1]: ./x 'y'\n[2]: <z>", "---", "***", "===",
+            "\n" * self.chance.randint(1, 60),
+            " " * self.chance.randint(1, 60) + "x", "    indented code\n    - and more", "-# small",
+            ">>> not a quote", "$$\n\\frac{1}{2}\n$$",
+            "@everyone " * self.chance.randint(1, 200), "🏳️‍🌈" * self.chance.randint(1, 700),
+            "e" + "\u0301" * self.chance.randint(1, 400),
         ))  # fmt: skip
 
     def block(self, depth: int = 0) -> str:
         kinds: tuple[Callable[[], str], ...] = (
-            self.paragraph, self.paragraph, self.paragraph, self.heading, self.items, self.items, self.quote, self.fence, self.table,
+            self.paragraph, self.paragraph, self.paragraph, self.heading, self.items, self.items, self.quote,
+            self.fence, self.table,
             self.nested_deep, self.noise,
         )  # fmt: skip
         weights = (1,) * 9 + (0.2, 0.2 + 3 * self.hostile)

@@ -3,7 +3,8 @@
     python -m bench.delivery [--answers 2000] [--seed 11] [--json]
 
 Generated answers with every construct of Markdown (bench/answers.py), cut and rendered for Telegram and Discord.
-`formatted`: every message of the answer is sent formatted and is one that the platform accepts (bench/platform_rules.py).
+`formatted`: every message of the answer is sent formatted and is one that its platform accepts
+(bench/platform_rules.py).
 `whole`: the parts' sources put together again are the answer, character by character, and each message shows what its
 part says when another reader reads it (bench/readings.py).
 """
@@ -105,10 +106,9 @@ def _complaint(platform: str, number: int, faults: Counter[str], lost: list[Sent
     if not complete:
         told.append("the sources do not join to the answer")
     for one in lost[:1]:
-        at = next((n for n, (a, b) in enumerate(zip(one.expected, one.arrived, strict=False)) if a != b), -1)
-        told.append(
-            f"expected …{one.expected[max(0, at - 20) : at + 40]!r}, arrived …{one.arrived[max(0, at - 20) : at + 40]!r}"
-        )
+        at = next((n for n, (a, b) in enumerate(zip(one.expected, one.arrived, strict=False)) if a != b), 0)
+        near = slice(max(0, at - 20), at + 40)
+        told.append(f"expected …{one.expected[near]!r}, arrived …{one.arrived[near]!r}")
     return " ".join(told)
 
 
@@ -126,8 +126,9 @@ def main() -> int:
     else:
         for one in figures:
             print(
-                f"{one.platform}: {one.answers:,} answers in {one.messages:,} messages, {one.formatted:.2%} formatted at "
-                f"the first try, {one.whole:.2%} whole; {one.milliseconds:.1f} ms an answer, {one.longest_milliseconds:.0f} at most"
+                f"{one.platform}: {one.answers:,} answers in {one.messages:,} messages, {one.formatted:.2%} formatted "
+                f"at the first try, {one.whole:.2%} whole; {one.milliseconds:.1f} ms an answer, "
+                f"{one.longest_milliseconds:.0f} at most"
             )
     for complaint in complaints[:SHOWN_FAULTS]:
         print(complaint, file=sys.stderr)

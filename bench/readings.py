@@ -1,8 +1,8 @@
 """What a text shows when it is read as Markdown: by the parser's own HTML and the standard library, not by our writers.
 
 Two readings are compared as sequences of visible characters. What stands for a form, not for a word, is left out on
-both sides: bullets and rules, the lines of tables, bars, underscores, and characters that are not sent at all. A fence's
-language, a list's numbers, and the address of what no platform can link are words.
+both sides: bullets and rules, the lines of tables, bars, underscores, and characters that are not sent at all. The
+language of a fence, the numbers of a list, and the address of what no platform can link are words.
 """
 
 from __future__ import annotations
