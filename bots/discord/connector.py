@@ -11,11 +11,10 @@ import traceback
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import aiohttp
 import structlog
-from discord.errors import ConnectionClosed, HTTPException, LoginFailure
+from discord.errors import ConnectionClosed, GatewayNotFound, HTTPException, LoginFailure
 
 from bots.accounts import note_trouble
 from bots.connectors import without
@@ -49,9 +48,6 @@ TOO_LARGE = (
     "them, and add it with: parlance account add"
 )
 UNREACHABLE = "Discord cannot be reached at the moment; it is being tried again."
-
-_TAKEN_OVER: WeakKeyDictionary[Conversation, set[str]] = WeakKeyDictionary()
-"""Accounts whose unanswered messages were looked for: questions under way in this process are not abandoned."""
 
 log = structlog.get_logger()
 
@@ -90,7 +86,7 @@ class DiscordConnector:
                     raise AccountStopped(NO_LONGER_ACCEPTED) from None
                 except ConnectionClosed as closed:
                     self._judge(closed)
-                except (HTTPException, aiohttp.ClientError, OSError, TimeoutError) as error:
+                except (HTTPException, GatewayNotFound, aiohttp.ClientError, OSError, TimeoutError) as error:
                     log.warning("discord_unreachable", account=self._account.name, kind=type(error).__name__)
                     await self._tell(UNREACHABLE)
                 except Exception:
@@ -192,9 +188,7 @@ class DiscordConnector:
     async def _take_over(self, talk: Talk, messages: Messages) -> None:
         """Begin with what a process that is gone left behind."""
         name = self._account.name
-        taken = _TAKEN_OVER.setdefault(self._conversation, set())
-        unanswered = [] if name in taken else await self._conversation.unanswered(name)
-        taken.add(name)
+        unanswered = await self._conversation.unanswered(name)
         for left in await talk.presenter.left_undelivered(name):
             talk.begin(self._redeliver(talk, left))
         for incoming in unanswered:

@@ -12,9 +12,11 @@ from fake_engine import FakeEngine
 from sqlalchemy import select
 from waiting import until
 
+from bots.connectors import view_of
 from bots.conversation import Conversation
 from bots.discord import connector
 from bots.discord.components import PREFIX
+from bots.discord.connector import DiscordConnector
 from bots.platforms import AccountStopped
 from config.errors import EngineUnavailable
 from store.database import Database
@@ -580,6 +582,29 @@ async def test_a_token_refused_by_any_call_stops_the_account(
             await discord.say(discord.direct(bot, ada), ada, "Hello")
         with pytest.raises(AccountStopped):
             await task
+
+
+async def test_a_discord_that_cannot_be_reached_is_tried_again_and_the_account_says_so_meanwhile(
+    discord: DiscordServer, bot: Bot, database: Database, conversation: Conversation
+) -> None:
+    fault = discord.fail("GET", "/users/@me$", 0, times=1_000)
+    view = view_of(await account(database))
+    task = asyncio.create_task(DiscordConnector(view, conversation, database).run())
+
+    async def trouble() -> str | None:
+        return (await account(database)).trouble
+
+    async def well() -> bool:
+        return await trouble() is None
+
+    try:
+        assert "cannot be reached" in str(await until(trouble))
+        fault.times = 0
+        await until(lambda: discord.gateway.connected(bot))
+        await until(well)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_two_servers_are_reached_from_one_process(
