@@ -31,7 +31,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 KEEP_TRYING = 600.0
 """Seconds for which Discord may be out of order before a call is given up; the next start takes it up again."""
 NONCES_LAST = timedelta(minutes=2)
-HIDE_EMBEDS = 4
+HIDE_EMBEDS, STILL_THINKING = 4, 128
+TO_A_COMMAND = 20
+"""The type of messages that answer a command; Discord takes no nonce for them."""
 NOBODY: dict[str, Any] = {"parse": [], "replied_user": True}
 WORDLESS = "…"
 """Shown for text of which Discord shows nothing."""
@@ -129,15 +131,22 @@ class ChannelOutlet:
         return False
 
     async def find_sent(self, nonce: str, after: str | None) -> str | None:
-        """Discord refuses a nonce that it saw within minutes, so a young question needs no search. For an older one:
-        the first message of ours after it that nobody has noted."""
-        if after is None or utcnow() - snowflake_time(int(after)) < NONCES_LAST:
+        """The first message of ours after `after` that nobody has noted. Of young ones only answers to commands: all
+        others had a nonce, which Discord refuses for some minutes."""
+        if after is None or not after.isdigit():
             return None
+        young = utcnow() - snowflake_time(int(after)) < NONCES_LAST
         try:
             found = await self._patiently("GET", "/messages", params={"after": after, "limit": 100})
         except (Forbidden, NotFound):
             return None
-        ours = sorted((str(one["id"]) for one in found if one["author"]["id"] == str(self._ours.id)), key=int)
+        ours = [
+            str(one["id"])
+            for one in sorted(found, key=lambda one: int(one["id"]))
+            if one["author"]["id"] == str(self._ours.id)
+            and not one.get("flags", 0) & STILL_THINKING
+            and (one["type"] == TO_A_COMMAND or not young)
+        ]
         noted = await self._ours.noted(ours)
         return next((one for one in ours if one not in noted), None)
 
