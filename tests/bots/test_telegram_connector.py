@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 from bot_api_server import Bot, BotApiServer, Chat, Person, Rates
 from fake_engine import FakeEngine, words
 from sqlalchemy import select
-from telegram_account import NAME, at_work, keep_account, view_of
+from telegram_account import NAME, EchoEngine, at_work, keep_account, view_of
 from waiting import until
 
 from bots.conversation import Conversation
@@ -19,29 +19,14 @@ from bots.telegram.connector import check
 from bots.telegram.menu_words import WORDS
 from bots.telegram.menus import listed
 from config.errors import BadInput
-from config.names import VersionName
 from config.settings import Settings
-from serving.client import Finished, Piece, Sampling
-from serving.prompt import Message
 from store.accounts import find_account
 from store.database import Database
-from store.tables import Account, Channel, Consent, RoleGiven
+from store.tables import Account, Channel, RoleGiven
 from store.tables import Message as Row
 
 ADA = Person(11, "Ada", "ada", "de")
 BEN = Person(12, "Ben", None, "en")
-
-
-class EchoEngine(FakeEngine):
-    """Says again what was asked."""
-
-    async def stream(
-        self, version: VersionName, messages: Sequence[Message], sampling: Sampling
-    ) -> AsyncIterator[Piece | Finished]:
-        self.requests.append((version, list(messages)))
-        said = messages[-1]["content"].splitlines()[-1]
-        yield Piece(said)
-        yield Finished(said, "stop", 7, 1, 0.1, 0.2)
 
 
 @pytest.fixture
@@ -244,7 +229,7 @@ async def test_the_same_update_twice_is_answered_once(
         update = bot.updates[0]
         await bot.until(lambda: answers(chat))
         bot.repeat(update | {"update_id": update["update_id"] + 50})
-        await bot.until(lambda: update["update_id"] + 50 in bot.confirmed)
+        await until(lambda: update["update_id"] + 50 in bot.confirmed)
         chat.says(ADA, "Once more")
         await bot.until(lambda: len(answers(chat)) == 2)
     assert len(fake_engine.requests) == 2
@@ -266,7 +251,7 @@ async def test_an_update_is_acknowledged_only_when_it_is_in_the_log_and_holds_up
         assert waiting not in bot.confirmed
         slow.release.set()
         await bot.until(lambda: answers(ada))
-        await bot.until(lambda: waiting in bot.confirmed)
+        await until(lambda: waiting in bot.confirmed)
     async with database.session() as session:
         texts = [row.text for row in await session.scalars(select(Row).where(Row.role == "user"))]
     assert any("my notes" in text for text in texts)
@@ -320,27 +305,6 @@ async def test_when_the_bot_must_wait_everybody_does_and_everybody_is_answered(
         await bot.until(lambda: all(answers(chat) for chat in chats))
     assert all(answers(chat) == ["Hello there."] for chat in chats)
     assert flood.seen < 40
-
-
-async def test_a_thousand_chats_at_once_are_all_answered_in_order(
-    server: BotApiServer, bot: Bot, database: Database, settings: Settings, conversation: Conversation
-) -> None:
-    echo = Conversation(database, settings, EchoEngine(), words)
-    people = [Person(1000 + number, f"P{number}") for number in range(1000)]
-    chats = [bot.private(person) for person in people]
-    async with database.session() as session:  # they were asked long ago
-        session.add_all(
-            Consent(person=f"telegram:{chat.id}", chat=f"{NAME}:{chat.id}", state="out", shown="") for chat in chats
-        )
-    async with at_work(server, bot, echo, database):
-        for turn in ("first", "second"):
-            for person, chat in zip(people[: None if turn == "first" else 100], chats, strict=False):
-                chat.says(person, turn)
-        await bot.until(lambda: bot.counts["sendMessage"] == 1100)
-    assert all(answers(chat) == ["first", "second"] for chat in chats[:100])
-    assert all(answers(chat) == ["first"] for chat in chats[100:])
-    assert server.refused == 0
-    await echo.close()
 
 
 # the account

@@ -1,0 +1,131 @@
+"""Telegram with the real engine behind it, and a thousand chats at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from bot_api_server import Bot, BotApiServer, Chat, Person, Rates
+from fake_engine import words
+from running_engine import RunningEngine
+from telegram_account import NAME, EchoEngine, at_work, keep_account, running
+from waiting import until
+
+from bots.conversation import Conversation
+from bots.seams import base_model_tokenizer
+from config.settings import Settings
+from serving.router import set_route
+from store.assistants import add_assistant
+from store.database import Database
+from store.tables import Consent
+
+ADA = Person(11, "Ada", "ada", "en")
+BEN = Person(12, "Ben")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[BotApiServer]:
+    async with BotApiServer(Rates()) as made:
+        yield made
+
+
+@pytest.fixture
+async def bot(server: BotApiServer, database: Database) -> Bot:
+    async with database.session() as session:
+        await add_assistant(session, "harbour", "You are the harbour office.", "demo")
+        await set_route(session, "default", "", "harbour")
+    made = server.add_bot("harbour_bot")
+    await keep_account(database, server, made)
+    return made
+
+
+@pytest.fixture
+async def talking(database: Database, settings: Settings, engine: RunningEngine) -> AsyncIterator[Conversation]:
+    made = Conversation(database, settings, engine.supervisor, base_model_tokenizer(settings))
+    yield made
+    await made.close()
+
+
+def answered(chat: Chat) -> list[str]:
+    """The answers that came to their end."""
+    return [message.text for message in chat.shown if any(button["text"] == "Good" for button in message.buttons)]
+
+
+async def test_people_are_answered_in_private_in_groups_and_in_topics_within_telegrams_limits(
+    server: BotApiServer, bot: Bot, talking: Conversation, database: Database
+) -> None:
+    private, group = bot.private(ADA), bot.supergroup("Quay")
+    forum = bot.supergroup("Town", forum=True)
+    topic = forum.topic("Boats")
+    async with at_work(server, bot, talking, database, speed=1.0):
+        private.says(ADA, "Hello, can you help me with a boat?")
+        group.says(BEN, "@harbour_bot can you book a table for two?")
+        forum.says(BEN, "@harbour_bot what about a train?", topic=topic)
+        await bot.until(lambda: answered(private) and answered(group) and answered(forum))
+    assert server.refused == 0
+    assert any(action == "typing" for action in private.actions)
+
+
+async def test_an_answer_that_loses_its_engine_ends_in_one_honest_sentence_and_the_chat_works_when_it_is_back(
+    server: BotApiServer, bot: Bot, talking: Conversation, database: Database, engine: RunningEngine
+) -> None:
+    chat = bot.private(ADA)
+    async with at_work(server, bot, talking, database, speed=1.0):
+        chat.says(ADA, "Tell me all that you know about trains, from the beginning.")
+        await bot.until(lambda: chat.shown)
+        assert engine.supervisor.pid is not None
+        api_server = psutil.Process(engine.supervisor.pid).children(recursive=True)[0]
+        os.kill(api_server.pid, signal.SIGKILL)
+        await bot.until(lambda: answered(chat) or any("cut off" in text for text in chat.texts))
+        told = len([text for text in chat.texts if "cut off" in text])
+        assert told <= 1
+        await until(lambda: engine.supervisor.status.state != "ready" or told == 0)
+        chat.says(ADA, "Hello, are you there?")
+        before = len(answered(chat))
+        await engine.supervisor.wait_ready(timeout=600)
+        await bot.until(lambda: len(answered(chat)) > before)
+
+
+async def test_killed_between_answering_and_noting_it_with_the_real_engine(
+    server: BotApiServer, bot: Bot, database: Database, engine: RunningEngine, home: Path
+) -> None:
+    engine_home = str(engine.settings.home)
+    chat = bot.private(ADA)
+    sending = server.fail("hang_after", method="sendMessage")
+    with running(home, engine_home):
+        chat.says(ADA, "Hello, can you help me with a boat?")
+        await until(lambda: chat.shown)
+    with running(home, engine_home):
+        await bot.until(lambda: answered(chat))
+    sending.release.set()
+    assert len(answered(chat)) == 1
+    assert len([text for text in chat.texts if not text.startswith("May I learn")]) == 1
+
+
+async def test_a_thousand_chats_at_once_are_all_answered_in_order(
+    bot: Bot, server: BotApiServer, database: Database, settings: Settings
+) -> None:
+    """At twenty times Telegram's limits, or it alone would take a minute; chats of which some write twice."""
+    echo = Conversation(database, settings, EchoEngine(), words)
+    people = [Person(1000 + number, f"P{number}") for number in range(1000)]
+    async with BotApiServer(Rates().times(20)) as fast:
+        quick = fast.add_bot("harbour_bot", bot.token)
+        chats = [quick.private(person) for person in people]
+        async with database.session() as session:  # they were asked long ago
+            session.add_all(
+                Consent(person=f"telegram:{chat.id}", chat=f"{NAME}:{chat.id}", state="out", shown="") for chat in chats
+            )
+        async with at_work(fast, quick, echo, database):
+            for chat, person in zip(chats, people, strict=True):
+                chat.says(person, "first")
+            for chat, person in zip(chats[:100], people, strict=False):
+                chat.says(person, "second")
+            await quick.until(lambda: quick.counts["sendMessage"] == 1100)
+        assert all(chat.texts == ["first", "second"] for chat in chats[:100])
+        assert all(chat.texts == ["first"] for chat in chats[100:])
+        assert fast.refused == 0
+    await echo.close()
