@@ -29,6 +29,9 @@ COMMANDS = ("command", "begun", "retried")
 COMMANDS_LAST = timedelta(days=1)
 """Nobody waits any longer for what a command had to show."""
 
+LOOKED_AT = 5
+"""Times as many rows as are wanted, at most: what was undone or failed lies between, and a log of years is not read."""
+
 HeardAs = Literal["said", "overheard", "command"]
 
 
@@ -48,11 +51,19 @@ _CHANNEL_ROW = select(*table_of(Channel).c).where(Channel.id == bindparam("id"))
 _MESSAGE_ROW = select(*table_of(Message).c).where(Message.id == bindparam("id"))
 _BEGUN = select(Message).where(Message.answers == bindparam("question"), Message.state.in_(UNDER_WAY)).with_for_update()
 _PLACE = func.coalesce(Message.answers, Message.id)
-_REMEMBERED = (
-    select(Message.role, Message.author, Message.text)
+_EARLIER = aliased(Message)
+_OLDEST = (
+    select(_EARLIER.id)
+    .where(_EARLIER.channel_id == bindparam("channel"), _EARLIER.id > bindparam("after"))
+    .order_by(_EARLIER.id.desc())
+    .limit(1)
+    .offset(bindparam("farthest"))
+)
+_REMEMBERED_NAMELESS = (
+    select(Message.role, Message.text)
     .where(
         Message.channel_id == bindparam("channel"),
-        Message.id > bindparam("after"),
+        Message.id > func.coalesce(_OLDEST.scalar_subquery(), bindparam("after")),
         bindparam("until") >= _PLACE,
         Message.state.in_((*TOLD, "overheard")),
         ~((bindparam("until") == _PLACE) & (Message.role == "assistant")),
@@ -60,6 +71,7 @@ _REMEMBERED = (
     .order_by(_PLACE.desc(), Message.role.asc(), Message.id.desc())
     .limit(bindparam("most"))
 )
+_REMEMBERED = _REMEMBERED_NAMELESS.add_columns(Message.author)
 _MESSAGES = table_of(Message)
 _FINISH = (
     update(_MESSAGES)
@@ -70,11 +82,11 @@ _FINISH = (
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """One message as it is remembered."""
+    """One message as it is remembered. In a channel of one person nobody is named."""
 
     role: str
-    author: str
     text: str
+    author: str = ""
 
 
 async def find_channel(session: AsyncSession, key: str) -> Channel | None:
@@ -185,9 +197,12 @@ async def remembered(database: Database, channel: Channel, until: int, limit: in
 
     At most the `limit` newest; neither what was undone nor what lies before the channel's memory.
     """
-    words = {"channel": channel.id, "after": channel.memory_after, "until": until, "most": limit}
-    rows = await database.look_through(_REMEMBERED, words)
-    return [Remembered(row.role, row.author, row.text) for row in reversed(rows)]
+    words = {
+        "channel": channel.id, "after": channel.memory_after, "until": until, "most": limit,
+        "farthest": LOOKED_AT * limit,
+    }  # fmt: skip
+    rows = await database.look_through(_REMEMBERED_NAMELESS if channel.private else _REMEMBERED, words)
+    return [Remembered(*row) for row in reversed(rows)]
 
 
 async def last_exchange(

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import make_transient_to_detached
 
@@ -30,7 +29,7 @@ async def insert_new(session: AsyncSession, model: type[Model], **values: Any) -
     """Insert a row, with its columns' defaults; None where a row with one of its unique keys is there already."""
     columns = _defaults(model) | values
     columns = {name: value(None) if callable(value) else value for name, value in columns.items()}
-    number = await session.scalar(_insert(model, session.get_bind().dialect.name), columns)
+    number = await session.scalar(_insert(model), columns)
     return None if number is None else detached(model, columns | {"id": number})
 
 
@@ -41,10 +40,13 @@ def _defaults(model: type[Base]) -> dict[str, Any]:
 
 
 @cache
-def _insert(model: type[Base], dialect: str) -> Any:
-    table = table_of(model)
-    made = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    return made.on_conflict_do_nothing().returning(table.c.id)
+def _insert(model: type[Base]) -> TextClause:
+    """As text, because what every database understands here SQLAlchemy puts together anew each time."""
+    columns = [one for one in table_of(model).c if one.name != "id"]
+    names = ", ".join(f'"{one.name}"' for one in columns)
+    values = ", ".join(f":{one.name}" for one in columns)
+    said = f'INSERT INTO "{model.__tablename__}" ({names}) VALUES ({values}) ON CONFLICT DO NOTHING RETURNING id'  # noqa: S608
+    return text(said).bindparams(*(bindparam(one.name, type_=one.type) for one in columns))
 
 
 def table_of(model: type[Base]) -> Table:

@@ -17,6 +17,7 @@ from sqlalchemy.util import await_only
 LONGEST_WAIT = 120.0
 """Seconds: whoever waits longer waits for itself, in a session within one that has written."""
 TURN = "turn"
+WRITES = {"INSERT", "UPDATE", "DELETE", "REPLAC"}
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class WriteTurns:
         self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
         turn = connection.info.get(TURN)
-        if turn is not None and not turn.taken and (context.isinsert or context.isupdate or context.isdelete):
+        if turn is not None and not turn.taken and statement.lstrip()[:6].upper() in WRITES:
             await_only(self.take(turn))
 
 
