@@ -8,6 +8,8 @@ that a token which no longer works is noticed wherever it shows first. The limit
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +22,20 @@ A_SECOND, AT_ONCE = 45, 3
 """Discord allows 50 calls a second; the rest is for what it does not count as evenly as we do."""
 UNCOUNTED = ("/interactions/", "/webhooks/")
 BUSY_SECONDS = 0.5
+
+
+class _Masking(logging.Filter):
+    """The library's warnings name addresses, and those of interactions hold their tokens."""
+
+    _token = re.compile(r"(/(?:interactions|webhooks)/\d+/)[^/?\s]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(self._token.sub(r"\1…", one) if isinstance(one, str) else one for one in record.args)
+        return True
+
+
+logging.getLogger("discord.http").addFilter(_Masking())
 
 
 class Turns:

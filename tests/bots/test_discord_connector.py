@@ -759,11 +759,16 @@ async def until_text_of_answer(database: Database, text: str) -> None:
 
 
 async def test_no_log_line_holds_a_token(
-    discord: DiscordServer, bot: Bot, database: Database, conversation: Conversation, capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    discord: DiscordServer, bot: Bot, ada: User, database: Database, conversation: Conversation,
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     discord.fail("GET", "/users/@me$", 500, times=1)
     async with running(database, conversation, discord, bot) as task:
+        discord.fail("POST", "/callback$", 429, retry_after=0.1)
+        asked = await discord.command(bot, discord.direct(bot, ada), ada, "start")
+        await until(lambda: asked.original and asked.original["content"])
+        assert "429" in caplog.text
+        assert asked.token not in caplog.text
         bot.revoked = True
         await discord.gateway.drop(code=4004)
         with pytest.raises(AccountStopped) as stopped:
