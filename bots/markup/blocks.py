@@ -8,7 +8,6 @@ text.
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ DEEPEST = 100
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SENTENCE_END = re.compile(r"(?:[.!?…]+[\"'”’)\]*_~]*\s+)|[。！？]+[」』”’）)]*\s*")
 _SPACE = re.compile(r"\s+")
-_JOINING = frozenset("\u200d\ufe0f\u20e3\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
+_CONTINUES = regex.compile(r"[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]")
 _CHARACTER = regex.compile(r"\X")
 _FENCE = re.compile(r"(?P<before>.*?)(?P<marks>`{3,}|~{3,})(?P<info>.*)", re.DOTALL)
 _SPANS = re.compile(
@@ -242,7 +241,7 @@ def _borders(text: str, border: re.Pattern[str], start: int, end: int) -> Iterat
     """Where a border ends, but never before a mark that belongs to the character before it."""
     for found in border.finditer(text, start, end):
         at = found.end()
-        if at >= end or not (text[at] in _JOINING or unicodedata.category(text[at])[0] == "M"):
+        if at >= end or not _CONTINUES.match(text, at):
             yield at
 
 

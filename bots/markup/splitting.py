@@ -70,9 +70,7 @@ def fitting(text: str, limit: int, measure: Callable[[str], int], fits: Callable
     return [small for piece in split(text, limit, measure) for small in _smaller(piece, limit, measure, fits)]
 
 
-def _smaller(
-    piece: Piece, limit: int, measure: Callable[[str], int], fits: Callable[[str], bool]
-) -> Sequence[Piece]:
+def _smaller(piece: Piece, limit: int, measure: Callable[[str], int], fits: Callable[[str], bool]) -> Sequence[Piece]:
     half = limit // 2
     if not piece.text or half < SMALLEST_LIMIT or fits(piece.text):
         return (piece,)
@@ -102,9 +100,10 @@ class _Packing:
 
     def add(self, wanted: Range) -> None:
         """Put it into this piece, or the next, or as much as fits into each."""
-        if self._start == self._end:
+        if self._solid[self._end] <= self._start:  # nothing but space in it so far
             self._first = _first_line(self._text, self._start, wanted.end)
-        if self._fits(self._first, wanted.end, self._before) or self._solid[wanted.end] <= wanted.start:
+        blank = self._frame is None and self._solid[wanted.end] <= wanted.start
+        if blank or self._fits(self._first, wanted.end, self._before):
             self._end = wanted.end
             return
         if self._start < self._end and self._fits(
@@ -113,10 +112,10 @@ class _Packing:
             self._close()
             self.add(wanted)
             return
-        if wanted.frame is not None and self._frame is None and self._bears(wanted.frame):
-            self._add_framed(wanted, wanted.frame)
-            return
         finer = wanted.finer()
+        if wanted.frame is not None and self._frame is None and self._bears(wanted.frame, finer):
+            self._add_framed(list(finer), wanted.frame)
+            return
         if not finer:  # a single code point
             self._close()
             self._end = wanted.end
@@ -136,15 +135,15 @@ class _Packing:
     def _closer(self) -> str:
         return self._frame.closer if self._frame is not None else ""
 
-    def _bears(self, frame: Frame) -> bool:
-        """Whether the frame leaves most of a message to what it stands around."""
-        return self._measure(frame.opener + frame.closer) <= self._limit // 3
+    def _bears(self, frame: Frame, rows: Sequence[Range]) -> bool:
+        """Whether the frame leaves most of a message to what it stands around, and its own first lines as well."""
+        head = self._text[rows[0].start : rows[frame.head - 1].end]
+        return max(self._measure(head), self._measure(frame.opener)) + self._measure(frame.closer) <= self._limit // 3
 
-    def _add_framed(self, wanted: Range, frame: Frame) -> None:
+    def _add_framed(self, rows: list[Range], frame: Frame) -> None:
         """A block that is longer than a message: each piece of it is framed."""
         if self._start < self._end and self._length(self._first, self._end) > self._limit * 2 // 3:
             self._close()
-        rows = list(wanted.finer())
         blank = len(rows)
         while blank and self._solid[rows[blank - 1].end] <= rows[blank - 1].start:
             blank -= 1
@@ -173,7 +172,8 @@ class _Packing:
         return self._length(start, end) + self._measure(before) + self._measure(self._closer) <= self._limit
 
     def _length(self, start: int, end: int) -> int:
-        return max(0, self._upto[self._solid[end]] - self._upto[start])
+        end = self._solid[end] if self._frame is None else end  # in a frame, space at the end is followed by a line
+        return max(0, self._upto[end] - self._upto[start])
 
 
 def _solid_ends(text: str) -> list[int]:
