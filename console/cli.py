@@ -19,6 +19,7 @@ from console import (
     assistant_commands,
     channel_commands,
     chat_command,
+    cleaning_command,
     consent_commands,
     data_commands,
     people_commands,
@@ -52,6 +53,7 @@ _MODULES = (
     tuning_commands,
     report_command,
     schedule_command,
+    cleaning_command,
     chat_command,
 )
 for module in (*_MODULES, platform_commands):

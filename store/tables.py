@@ -51,6 +51,8 @@ class Assistant(Base):
     """Who may talk with it: open, pairing, closed."""
     on_forget: Mapped[str] = mapped_column(String(10), default="mark", server_default="mark")
     """What becomes of versions that learnt from text deleted since: mark, withdraw, retrain."""
+    cleaning: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    """Steps of cleaning that are off, and the language that is learnt alone: {"off": [...], "language": "en"}."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 

@@ -24,8 +24,9 @@ from store.columns import now
 from store.database import Database
 from store.forgotten import KeptOut
 from store.tables import Assistant, Import, Source
-from tuning.curation import Say, measure, require_enough
+from tuning.curation import measure, require_enough
 from tuning.funnel import Step
+from tuning.reading import Say
 from tuning.sources.detect import open_export
 from tuning.sources.export import Export
 from tuning.sources.message import SourceChat, SourceMessage

@@ -21,7 +21,8 @@ from store.assistants import find_assistant
 from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Job
-from tuning.curation import MIN_EXAMPLES, Curated, measure
+from tuning.curation import Curated, measure
+from tuning.gathering import MIN_EXAMPLES
 from tuning.training.run import Method
 
 ACTIVE = ("queued", "running")

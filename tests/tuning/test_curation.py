@@ -115,6 +115,11 @@ async def test_people_and_steps_are_counted_and_every_step_follows_from_the_one_
     figures = {step.name: (step.came_in, step.went_out) for step in curated.funnel}
     assert figures == {
         "with consent": (127, 127),
+        "bots and commands left out": (127, 127),
+        "links alone left out": (127, 127),
+        "reactions alone left out": (127, 127),
+        "forwarded messages left out": (127, 127),
+        "stand-ins for media left out": (127, 127),
         "conversations": (127, 67),
         "answered by the speaker": (67, 60),
         "private details replaced": (120, 120),

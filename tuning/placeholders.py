@@ -1,0 +1,46 @@
+"""Typed placeholders for private details, the same for the same detail throughout one conversation.
+
+The first detail of a kind is `[email]`, another one `[email 2]`, and so on: who reads it, or learns from it, still sees
+that two people gave different numbers, and that somebody repeated one. Keeps digests of the details alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from tuning.redaction import Span, detail_digest
+
+_NUMBERED = re.compile(r"\[(\w+) (\d+)\]")
+
+
+class Placeholders:
+    """One conversation's. Give it the texts in order."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def replace(self, text: str, spans: Sequence[Span]) -> str:
+        """`text` with a placeholder for each of its spans, which are in order and do not overlap."""
+        parts, end = [], 0
+        for start, stop, kind in spans:
+            parts.append(text[end:start])
+            parts.append(self._of(kind, text[start:stop]))
+            end = stop
+        parts.append(text[end:])
+        return "".join(parts)
+
+    def name(self, name: str, spans: Sequence[Span]) -> str:
+        """As `replace`, for somebody's name, of which the first word is shown: its placeholders are one word each."""
+        return _NUMBERED.sub(r"[\1\2]", self.replace(name, spans))
+
+    def _of(self, kind: str, detail: str) -> str:
+        key = (kind, detail_digest(detail))
+        known = self._known.get(key)
+        if known is None:
+            self._counts[kind] += 1
+            count = self._counts[kind]
+            known = self._known[key] = f"[{kind}]" if count == 1 else f"[{kind} {count}]"
+        return known

@@ -1,0 +1,69 @@
+"""Redacting: private details out of whole conversations, each detail with one placeholder throughout.
+
+Keeps digests of what was replaced, for the gate to look for in answers, and digests of what stands in taught answers,
+where a telephone number may be the point. Hands what it changed to whoever wants to see it; stores no text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from tuning.conversations import ChatMessage
+from tuning.placeholders import Placeholders
+from tuning.redaction import detail_digest, find_private
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """One message before and after. `kinds`: of the details that were replaced, each once."""
+
+    message_id: int
+    before: str
+    after: str
+    kinds: tuple[str, ...]
+
+
+class Redacting:
+    """One run's. `changed` is told of every message that is another one now."""
+
+    def __init__(self, changed: Callable[[Redacted], None] | None = None) -> None:
+        self.counts: Counter[str] = Counter()
+        self.secrets: set[bytes] = set()
+        self.meant: set[bytes] = set()
+        self._changed = changed
+        self._private_names: dict[str, bool] = {}
+
+    def conversation(self, messages: Sequence[ChatMessage], as_meant: Collection[int]) -> Sequence[ChatMessage]:
+        """The messages without private details; what the authors in `as_meant` wrote stays as it stands."""
+        placeholders = Placeholders()
+        return [
+            self._as_meant(message) if message.author_id in as_meant else self._without_private(message, placeholders)
+            for message in messages
+        ]
+
+    def _as_meant(self, message: ChatMessage) -> ChatMessage:
+        self.meant.update(detail_digest(message.text[start:stop]) for start, stop, _ in find_private(message.text))
+        return message
+
+    def _without_private(self, message: ChatMessage, placeholders: Placeholders) -> ChatMessage:
+        if self._is_private(message.author):
+            message = replace(message, author=placeholders.name(message.author, find_private(message.author)))
+        spans = find_private(message.text)
+        if not spans:
+            return message
+        self.counts.update(kind for _, _, kind in spans)
+        self.secrets.update(detail_digest(message.text[start:stop]) for start, stop, _ in spans)
+        after = placeholders.replace(message.text, spans)
+        if self._changed is not None:
+            kinds = tuple(dict.fromkeys(kind for _, _, kind in spans))
+            self._changed(Redacted(message.id, message.text, after, kinds))
+        return replace(message, text=after)
+
+    def _is_private(self, name: str) -> bool:
+        """Whether a name is a telephone number or the like, as names in some exports are."""
+        found = self._private_names.get(name)
+        if found is None:
+            found = self._private_names[name] = bool(find_private(name))
+        return found
