@@ -84,7 +84,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("optin", "member", "let me learn from what you write here", consent_commands.opt_in, killed="repeat",
             personal=True),
     Command("optout", "member", "no longer let me learn from what you write here", consent_commands.opt_out,
-            killed="repeat", personal=True),
+            always=True, killed="repeat", personal=True),
     Command("forgetme", "member", "delete everything that you ever wrote to me", consent_commands.forget_me,
             always=True, killed="repeat", personal=True),
     Command("retrain", "operator", "let the assistant learn from its chats again", retrain.run, "[start]", 1,

@@ -167,6 +167,7 @@ class Conversation:
         task = asyncio.create_task(work(events.put_nowait))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+        task.add_done_callback(lambda _: events.put_nowait(Done()))  # also of one that was stopped before it began
         while True:
             event = await events.get()
             yield event

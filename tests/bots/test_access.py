@@ -190,6 +190,7 @@ async def test_who_wrote_while_it_was_open_can_see_what_is_kept_when_it_is_close
     await be("closed")
     card = next(event for event in await ask("/privacy", **person(7)) if isinstance(event, Card))
     assert any("What is kept" in line for line in card.lines)
+    assert "Nothing that you write here is learnt from" in sentences(await ask("/optout", **person(7)))[0]
     assert await count(database, Message) == [2]
 
 

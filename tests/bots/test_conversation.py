@@ -491,3 +491,11 @@ async def test_whoever_waits_to_be_heard_keeps_their_place_when_the_one_before_l
     gate.set()
     await asyncio.gather(*tasks)
     assert conversation._lines == {}
+
+
+async def test_nobody_waits_for_what_was_stopped_before_it_began(conversation, incoming):
+    waiting = [asyncio.create_task(collect(conversation, incoming("Hello"), [])) for _ in range(3)]
+    await asyncio.sleep(0)  # their work is there now, and has not begun
+    await conversation.close()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*waiting)
