@@ -21,7 +21,7 @@ from telegram.error import BadRequest, InvalidToken, NetworkError, TelegramError
 from telegram.ext import ExtBot
 
 from bots.telegram.limits import RATES, Limits, Rates
-from bots.telegram.secrecy import keep_tokens_out_of_logs
+from bots.telegram.secrecy import keep_secrets_out_of_logs
 from bots.telegram.transport import SECONDS, AiohttpRequest, NeverSent
 from config.errors import BadInput
 
@@ -64,7 +64,7 @@ class TelegramClient:
     """`bot` makes single calls; the methods here know what may be made again."""
 
     def __init__(self, token: SecretStr, api_base: str | None, rates: Rates = RATES) -> None:
-        keep_tokens_out_of_logs()
+        keep_secrets_out_of_logs()
         base = api_base or API
         self._polling = AiohttpRequest(1)
         self._calling = AiohttpRequest(CONNECTIONS)

@@ -55,7 +55,7 @@ PRESS_SECONDS = 2.5
 CHECK_SECONDS = 30.0
 REVOKED = (
     "Telegram no longer accepts the token of @{username}: it was revoked, or the bot deleted, at @BotFather; give the "
-    "new token with: parlance account add telegram"
+    "new token with: parlance account add"
 )
 
 log = structlog.get_logger()

@@ -30,6 +30,7 @@ WORDS: dict[str, dict[str, str]] = {
         "admit": "jemanden einlassen, der mit einem Code wartet",
         "operator": "wer den Assistenten betreut; vergeben oder entziehen",
         "learning": "ob aus diesem Chat gelernt werden darf",
+        "speaker": "wessen Antworten hier gelernt werden",
     },
     "es": {
         "start": "quién soy y cómo empezar",
@@ -58,6 +59,7 @@ WORDS: dict[str, dict[str, str]] = {
         "admit": "dejar entrar a quien espera con un código",
         "operator": "quién cuida del asistente; darlo o quitarlo",
         "learning": "si se puede aprender de este chat",
+        "speaker": "de quién se aprenden las respuestas aquí",
     },
     "ru": {
         "start": "кто я и с чего начать",
@@ -86,5 +88,6 @@ WORDS: dict[str, dict[str, str]] = {
         "admit": "впустить того, кто ждёт с кодом",
         "operator": "кто заботится об ассистенте; назначить или снять",
         "learning": "можно ли учиться на этом чате",
+        "speaker": "на чьих ответах здесь учиться",
     },
 }

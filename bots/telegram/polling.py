@@ -29,7 +29,7 @@ TOLD_AFTER = 3
 UNREACHABLE = "Telegram has not answered for a while; it is being tried again, and nothing gets lost meanwhile."
 CONFLICT = (
     "Another program reads this bot’s messages with the same token, so not all of them arrive here; stop it, or send "
-    "/revoke to @BotFather and give the new token with: parlance account add telegram"
+    "/revoke to @BotFather and give the new token with: parlance account add"
 )
 WEBHOOK = (
     "A webhook at {host} gets this bot’s messages, so none arrive here; remove it there, or pause and resume this "

@@ -1,6 +1,6 @@
-"""Keeps tokens out of logs: the Bot API has them in its addresses, which client libraries like to note.
+"""Keeps secrets out of logs: the Bot API has tokens in its addresses, and the client library notes calls in full.
 
-Promises that no record of the loggers below shows a token, whatever level somebody has set them to.
+Promises that no record of the loggers below shows a token or what people wrote, whatever level they are set to.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ def without_tokens(text: str) -> str:
 
 
 class _Redaction(logging.Filter):
-    """Writes records anew that hold a token."""
+    """Writes records anew that hold a token; drops those for developers, which hold whole messages."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.INFO:
+            return False
         text = record.getMessage()
         if _TOKEN.search(text):
             record.msg, record.args = without_tokens(text), ()
@@ -30,7 +32,7 @@ class _Redaction(logging.Filter):
 _REDACTION = _Redaction()
 
 
-def keep_tokens_out_of_logs() -> None:
+def keep_secrets_out_of_logs() -> None:
     """From now on; a second time changes nothing."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_REDACTION)
