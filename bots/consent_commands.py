@@ -43,12 +43,25 @@ POLICY = {
 }
 
 
+NOBODY = (
+    "You write here in the group’s name, so nobody can tell that it is you; write to me in private, or switch off "
+    "posting anonymously, and say it again."
+)
+
+
+def _require_person(call: Call) -> None:
+    """Raises Refused for somebody who writes in a chat's name: what one such admin says is not said by all."""
+    if not call.incoming.author_id:
+        raise Refused(NOBODY)
+
+
 def _key(call: Call, card: str) -> str:
     return card_key(call.database, card, call.incoming.person)
 
 
 async def opt_in(call: Call) -> None:
     """The asker's words in this chat may be learnt from, from now on."""
+    _require_person(call)
     incoming = call.incoming
     async with call.database.session() as session:
         opening = await opening_of(session, call.channel.id)
@@ -67,6 +80,7 @@ async def opt_in(call: Call) -> None:
 
 async def opt_out(call: Call) -> None:
     """Nothing the asker writes in this chat is learnt from."""
+    _require_person(call)
     incoming = call.incoming
     async with call.database.session() as session:
         before = await decide(session, incoming.person, incoming.chat, "out", SHOWN)
@@ -160,6 +174,7 @@ def _code(call: Call) -> str:
 
 async def forget_me(call: Call) -> None:
     """Asks once more, with what there is to delete."""
+    _require_person(call)
     counts = await counted(call.database, call.incoming.person)
     lines = (
         f"There is {counts.sentence()}.",

@@ -519,3 +519,19 @@ def test_every_command_is_described_in_every_language() -> None:
         language: [] for language in WORDS
     }
     assert all(1 <= len(one.description) <= 256 for language in WORDS for one in listed("owner", language))
+
+
+async def test_who_writes_in_the_groups_name_is_answered_but_cannot_speak_for_others(
+    server: BotApiServer, bot: Bot, conversation: Conversation, database: Database
+) -> None:
+    group = bot.supergroup("Quay")
+    anonymous = Person(1087968824, "Group", "GroupAnonymousBot", is_bot=True)
+    async with at_work(server, bot, conversation, database):
+        group.says(anonymous, "@harbour_bot hello", sender_chat=group.wire)
+        await bot.until(lambda: answers(group))
+        for command in ("/optin", "/optout", "/forgetme"):
+            before = len(group.shown)
+            group.says(anonymous, command, sender_chat=group.wire)
+            await bot.until(lambda before=before: len(group.shown) > before)
+            assert "write to me in private" in group.texts[-1]
+    assert not any("May I learn" in text for text in group.texts)
