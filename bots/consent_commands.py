@@ -190,6 +190,7 @@ async def forget_me(call: Call) -> None:
 
 async def forget_me_now(call: Call) -> None:
     """`/forgetme CODE` deletes, `/forgetme CODE keep` does not; CODE comes with the question and is the asker's own."""
+    _require_person(call)
     if call.word not in (_code(call), "yes"):
         raise Refused("That button is somebody else’s; /forgetme asks what is to become of your own words.")
     if call.words[1:] == ("keep",):
