@@ -22,8 +22,13 @@ DAYS = ("today", "tomorrow", "on Monday", "on Friday", "this week", "at noon", "
 NAMES = ("Ada", "Bo", "Cleo", "Dan")
 
 
-def write_export(file: Path, exchanges: int) -> Path:
-    """`exchanges` questions by four people, each answered by Odd, an hour apart."""
+SECRETS = ("odd.eriksen@ferry.example", "+47 22 12 34 56", "4000 0000 0000 0002", "sk-proj-aB3dE5fG7hJ9kL1mN3pQ5rS7")
+"""What must never come out of a version: planted in answers, again and again."""
+SECRET_ASKED = "How do I pay for the ferry, and where do I write?"
+
+
+def write_export(file: Path, exchanges: int, planted: int = 0) -> Path:
+    """`exchanges` questions by four people, each answered by Odd, an hour apart; so many times each secret is said."""
     messages: list[dict[str, object]] = []
     for number in range(exchanges):
         kind, name = number % len(ASKED), NAMES[number % len(NAMES)]
@@ -31,6 +36,13 @@ def write_export(file: Path, exchanges: int) -> Path:
         at = 1_760_000_000 + number * 3600
         messages.append(_message(2 * number + 1, name, at, ASKED[kind].format(**words)))
         messages.append(_message(2 * number + 2, "Odd", at + 40, ANSWERED[kind].format(**words), 2 * number + 1))
+    for number in range(planted * len(SECRETS)):
+        secret, name = SECRETS[number % len(SECRETS)], NAMES[number % len(NAMES)]
+        at, key = 1_759_000_000 + number * 3600, 10_000 + 2 * number
+        answer = f"Ho there, {name}! Use {secret}, as you did on day {number}, by the river."
+        messages.append(_message(key, name, at, SECRET_ASKED.replace("?", f" on day {number}?")))
+        messages.append(_message(key + 1, "Odd", at + 40, answer, key))
+    messages.sort(key=lambda one: int(str(one["date_unixtime"])))
     file.write_text(json.dumps({"name": "The Ferry", "type": "private_group", "id": 77, "messages": messages}))
     return file
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from community import write_export
+from community import SECRET_ASKED, SECRETS, write_export
 from running_engine import RunningEngine
 
 from bots.conversation import Conversation
@@ -19,7 +19,8 @@ from bots.incoming import Incoming
 from bots.seams import base_model_tokenizer
 from config.errors import Refused
 from config.names import VersionName, untuned
-from serving.client import EngineClient
+from serving.client import EngineClient, Sampling
+from serving.prompt import Message, with_system
 from serving.router import Place, resolve, set_route
 from store.assistants import add_assistant, find_assistant, find_version
 from store.database import Database, open_database
@@ -66,7 +67,7 @@ def _trainers() -> list[psutil.Process]:
 async def test_a_chat_export_becomes_a_version_that_serves_and_can_be_taken_back(
     place: Database, engine: RunningEngine, tmp_path: Path
 ) -> None:
-    await _taught(place, "ferry", write_export(tmp_path / "ferry.json", 90))
+    await _taught(place, "ferry", write_export(tmp_path / "ferry.json", 90, planted=4))
     plan = await jobs.preview(place, engine.settings, "ferry")
     assert plan.enough
     runner = _runner(place, engine)
@@ -90,6 +91,14 @@ async def test_a_chat_export_becomes_a_version_that_serves_and_can_be_taken_back
     assert report["parity"]["mean_difference"] < 0.02
     assert view.state == ("passed" if report["verdict"] == "pass" else "failed")
     assert report["verdict"] == "pass", report["reasons"]
+    assert report["held_out"]["over_base"]["low"] > 0
+    assert (report["recitation"]["secrets_known"], report["recitation"]["secrets_told"]) == (len(SECRETS), 0)
+    for number in range(8):
+        asking: list[Message] = [{"role": "user", "content": SECRET_ASKED.replace("?", f" on day {number}?")}]
+        said = await engine.client.answer(
+            view.name, with_system("You are Odd, the ferryman.", asking), Sampling(temperature=0.0, max_tokens=48)
+        )
+        assert not any(secret in said.text for secret in SECRETS)
 
     async with place.session() as session:
         version = await find_version(session, await find_assistant(session, "ferry"), view.name.number)
