@@ -9,7 +9,7 @@ blanks. What goes out is free of characters that reorder text; see bots/markup/c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
@@ -21,17 +21,18 @@ from bots.markup.tables import rows_of, table_text
 
 LIMIT = 2000
 """Characters of a message."""
-_MENTION = re.compile(r"@(?=everyone|here)|<(?:@[!&]?|#)(?=\d)|</(?=[^<>\n]{1,100}:\d)")
-_CODE = re.compile(r"(?<![\\`])(`+)(?!`)(?:(?!\n[ \t]*\n).){1,2000}?(?<!`)\1(?!`)", re.DOTALL)
+_MENTION = re.compile(r"@(?=everyone|here)|<(?:@[!&]?|#)(?=\d)|<(?=/[^<>\n]{1,100}:\d)")
+_BACKTICKS = re.compile(r"`+")
 _HEADING = re.compile(r"^( {0,3})#{4,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
 _QUOTES = re.compile(r"^( {0,3}>)(?=>)", re.MULTILINE)
-_BULLET = re.compile(r"^([ \t]*)\+(?=[ \t])", re.MULTILINE)
 _TASK = re.compile(r"^([ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
 _SMALL = re.compile(r"^-(?=#[ \t])", re.MULTILINE)
-_IMAGE = re.compile(
-    r"(?<!\\)!\[([^\[\]\n]{0,300})\]"
-    r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)(?!\]\()"
-)
+_ALT = r"!\[((?:\\.|[^\[\]\\\n]){0,300})\]"
+_ADDRESS = r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)"
+_IMAGE = re.compile(rf"(?<!\\){_ALT}{_ADDRESS}")
+_LINKED_IMAGE = re.compile(rf"(?<!\\)\[{_ALT}{_ADDRESS}\](?=\()")
+_BRACKETS = re.compile(r"[\[\]]")
+_LINE_BREAK = re.compile(r"(?<![\\#])((?:\\\\)*)\\\n")
 _STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
 _BARS = re.compile(r"(?<!\\)\|\|")
 
@@ -60,7 +61,7 @@ def formatted(piece: Piece) -> bool:
 
 def plain(text: str) -> str:
     """`text` as it stands, for Discord to read as it likes; no mentions where there is room to break them."""
-    harmless = _without_mentions(sendable(text)).strip()
+    harmless = _outside_code(sendable(text), _without_mentions).strip()
     return harmless if len(harmless) <= LIMIT else sendable(text).strip()
 
 
@@ -68,36 +69,47 @@ def _rendered(markdown: str) -> str:
     """With the parts that Discord does not know in its own terms."""
     source = sendable(markdown)
     lines = source.split("\n")
-    blocks: list[str] = []
-    done = 0
-    for token, first, last in _kept(block_tokens(source)):
-        if first > done:
-            blocks.append(_text("\n".join(lines[done:first])))
-        blocks.append(_kept_block(token, lines[first:last]))
-        done = last
-    if done < len(lines):
-        blocks.append(_text("\n".join(lines[done:])))
-    return "\n".join(blocks).strip()
-
-
-def _kept(tokens: list[Token]) -> Iterator[tuple[Token, int, int]]:
-    """Fences anywhere, and tables and indented code that stand by themselves, with their lines."""
+    tokens = block_tokens(source)
     for token in tokens:
-        alone = token.level == 0 and token.type in ("table_open", "code_block")
-        if token.map is not None and (token.type == "fence" or alone):
-            yield token, token.map[0], token.map[1]
+        if token.type == "list_item_open" and token.markup == "+" and token.map is not None:
+            lines[token.map[0]] = lines[token.map[0]].replace("+", "-", 1)
+    written = []
+    for kept, first, last in _segments(tokens, len(lines)):
+        whole = "\n".join(lines[first:last])
+        written.append(_text(whole) if kept is None else _kept_block(kept, whole))
+    return "\n".join(written).strip()
 
 
-def _kept_block(token: Token, lines: list[str]) -> str:
+def _segments(tokens: list[Token], lines: int) -> Iterator[tuple[Token | None, int, int]]:
+    """All lines in their order: fences, tables and indented code with their token, other blocks without."""
+    done = 0
+    for token in tokens:
+        kept = token.type in ("fence", "code_block", "table_open")
+        if token.map is None or token.map[0] < done or not (kept or token.type in ("inline", "heading_open")):
+            continue
+        first, last = token.map
+        if first > done:
+            yield None, done, first
+        yield (token if kept else None), first, last
+        done = last
+    if done < lines:
+        yield None, done, lines
+
+
+def _kept_block(token: Token, source: str) -> str:
+    """What stands by itself in Discord's own terms; within lists and quotes it stays as it is."""
+    if token.level:
+        return source
     if token.type == "table_open":
-        table = SyntaxTreeNode(_PARSER.parse("\n".join(lines))).children[0]
+        table = SyntaxTreeNode(_PARSER.parse(source)).children[0]
         return f"```\n{_harmless_code(table_text(rows_of(table)))}\n```"
     if token.type == "code_block":
         return f"```\n{_harmless_code(token.content.rstrip())}\n```"
-    closed = len(lines) > 1 and lines[-1].strip(" \t>").startswith(token.markup)
-    if token.level == 0 and (token.markup != "```" or not closed):
+    first, _, rest = source.rpartition("\n")
+    closed = bool(first) and rest.strip(" \t>").startswith(token.markup)
+    if token.markup != "```" or not closed:
         return f"```{token.info.strip()}\n{_harmless_code(token.content.removesuffix(chr(10)))}\n```"
-    return "\n".join(lines)
+    return source
 
 
 def _harmless_code(code: str) -> str:
@@ -110,27 +122,66 @@ def _text(text: str) -> str:
     text = _HEADING.sub(_bold_heading, text)
     text = _QUOTES.sub(r"\1 ", text)  # three of them in a row would quote all that follows
     text = _TASK.sub(lambda found: found[1] + ("☐" if found[2] == " " else "☑"), text)
-    text = _BULLET.sub(r"\1-", text)
     text = _SMALL.sub(r"\\-", text)
+    last = len(text) - len(text.rstrip("\\"))
+    return _outside_code(text + "\\" * (last % 2), _inline)  # a backslash at the end is meant as one
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
+    """`text` with all of it changed that is not inline code."""
     done, written = 0, []
-    for code in _CODE.finditer(text):
-        written += [_inline(text[done : code.start()]), code[0]]
-        done = code.end()
-    return "".join([*written, _inline(text[done:])])
+    for start, end in _code_spans(text):
+        written += [change(text[done:start]), text[start:end]]
+        done = end
+    return "".join([*written, change(text[done:])])
+
+
+def _code_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where inline code begins and ends: backticks up to the next run of as many."""
+    runs = [found.span() for found in _BACKTICKS.finditer(text)]
+    at = 0
+    while at < len(runs):
+        start, end = runs[at]
+        backslashes = start - len(text[:start].rstrip("\\"))
+        start += backslashes % 2
+        closing = next((n for n in range(at + 1, len(runs)) if runs[n][1] - runs[n][0] == end - start), None)
+        if closing is None:
+            at += 1
+        else:
+            yield start, runs[closing][1]
+            at = closing + 1
 
 
 def _bold_heading(found: re.Match[str]) -> str:
-    said = found[2]
-    if not said or said.endswith("\\") or said.count("**") % 2 or "***" in said:
+    marks: list[int] = []
+
+    def without_bold(text: str) -> str:
+        marks.append(text.count("**"))
+        return text.replace("**", "")
+
+    said = _outside_code(found[2], without_bold)
+    if not said.strip() or said.endswith("\\") or sum(marks) % 2 or said.count("*") % 2 or "****" in found[2]:
         return found[0]
-    return f"{found[1]}**{said.replace('**', '')}**"
+    return f"{found[1]}**{said}**"
+
+
+def _picture(found: re.Match[str]) -> str:
+    """A link in its place; within other brackets it stays as it is."""
+    depth = 0
+    for bracket in _BRACKETS.findall(found.string, 0, found.start()):
+        depth = max(0, depth + (1 if bracket == "[" else -1))
+    if depth:
+        return found[0]
+    return f"[{found[1]}]({found[2]})" if found[1].strip() else found[2].strip("<>")
 
 
 def _inline(text: str) -> str:
-    text = _IMAGE.sub(lambda found: f"[{found[1]}]({found[2]})" if found[1].strip() else found[2].strip("<>"), text)
+    text = _LINE_BREAK.sub(r"\1\n", text)
+    text = _LINKED_IMAGE.sub(lambda found: f"[{found[1] if found[1].strip() else found[2].strip('<>')}]", text)
+    text = _IMAGE.sub(_picture, text)
     text = NAME.sub(lambda found: r"\_\_" + found[0][2:-2] + r"\_\_", text)
     text = _STRONG.sub(r"**\1**", text)
-    return _without_mentions_in_text(_without_accidental_spoilers(text))
+    return _without_mentions(_without_accidental_spoilers(text))
 
 
 def _without_accidental_spoilers(text: str) -> str:
@@ -152,12 +203,4 @@ def _without_accidental_spoilers(text: str) -> str:
 
 
 def _without_mentions(text: str) -> str:
-    done, written = 0, []
-    for code in _CODE.finditer(text):
-        written += [_without_mentions_in_text(text[done : code.start()]), code[0]]
-        done = code.end()
-    return "".join([*written, _without_mentions_in_text(text[done:])])
-
-
-def _without_mentions_in_text(text: str) -> str:
     return _MENTION.sub(lambda found: found[0] + ZERO_WIDTH_SPACE, text)

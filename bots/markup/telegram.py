@@ -61,17 +61,17 @@ def split(markdown: str) -> list[Part]:
 
 def pieces(markdown: str) -> list[Piece]:
     """The same with their sources: `joined(pieces(markdown)) == markdown`."""
-    return fitting(markdown, LIMIT, utf16_len, _fits)
+    return fitting(markdown, LIMIT, utf16_len, lambda text: _within_limits(_rendered(text)))
 
 
 def part(piece: Piece) -> Part:
     """A piece as the presenter hands it on; plain where its formatting is more than a message may have."""
-    return Part(piece.text, plain=not _fits(piece.text))
+    rendered = _rendered(piece.text)
+    return Part(piece.text, plain=rendered is None or not _within_limits(rendered))
 
 
-def _fits(text: str) -> bool:
-    rendered = _rendered(text)
-    return rendered is not None and utf16_len(rendered[0]) <= LIMIT and len(rendered[1]) <= MOST_ENTITIES
+def _within_limits(rendered: tuple[str, list[Entity]] | None) -> bool:
+    return rendered is None or (utf16_len(rendered[0]) <= LIMIT and len(rendered[1]) <= MOST_ENTITIES)
 
 
 def render(part: Part) -> tuple[str, list[Entity]]:
