@@ -75,7 +75,17 @@ def _log_to(file: Path, level: str) -> None:
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
     handler.setFormatter(_WithoutTokens("%(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "aiosqlite", "alembic", "telegram", "discord", "aiohttp"):
+    for chatty in (
+        "httpx",
+        "httpcore",
+        "aiosqlite",
+        "alembic",
+        "telegram",
+        "discord",
+        "aiohttp",
+        "presidio-analyzer",
+        "uvicorn",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
