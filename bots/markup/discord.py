@@ -1,9 +1,9 @@
 """Markdown for Discord, whose own kind knows no tables, images, task lists, small headings or fences of tildes.
 
 Promises: what Discord would show otherwise than it was meant is written in a way that it shows: a table as fixed-width
-text, an image as a link, a small heading in bold; all else stays as the assistant wrote it. Nobody is mentioned: what
-would become a mention keeps its looks but for an invisible character. Each part has 1 to 2000 characters, not only
-blanks. What goes out is free of characters that reorder text; see bots/markup/characters.py.
+text, an image as a link, the smallest headings as small ones; all else stays as the assistant wrote it. Nobody is
+mentioned: what would become a mention keeps its looks but for an invisible character. Each part has 1 to 2000
+characters, not only blanks. What goes out is free of characters that reorder text; see bots/markup/characters.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ LIMIT = 2000
 """Characters of a message."""
 _MENTION = re.compile(r"@(?=everyone|here)|<(?:@[!&]?|#)(?=\d)|<(?=/[^<>\n]{1,100}:\d)")
 _BACKTICKS = re.compile(r"`+")
-_HEADING = re.compile(r"^( {0,3})#{4,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
 _QUOTES = re.compile(r"^( {0,3}>)(?=>)", re.MULTILINE)
 _TASK = re.compile(r"^([ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
 _SMALL = re.compile(r"^-(?=#[ \t])", re.MULTILINE)
@@ -32,10 +31,12 @@ _ADDRESS = r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"'
 _IMAGE = re.compile(rf"(?<!\\){_ALT}{_ADDRESS}")
 _LINKED_IMAGE = re.compile(rf"(?<!\\)\[{_ALT}{_ADDRESS}\](?=\()")
 _BRACKETS = re.compile(r"[\[\]]")
-_LINE_BREAK = re.compile(r"(?<![\\#])((?:\\\\)*)\\\n")
+_LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n")
 _STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
 _BARS = re.compile(r"(?<!\\)\|\|")
 
+_KNOWN_AS = {("list_item_open", "+"): "-", **{("heading_open", "#" * level): "###" for level in (4, 5, 6)}}
+"""Blocks that begin otherwise at Discord."""
 _PARSER = reader()
 
 
@@ -71,8 +72,9 @@ def _rendered(markdown: str) -> str:
     lines = source.split("\n")
     tokens = block_tokens(source)
     for token in tokens:
-        if token.type == "list_item_open" and token.markup == "+" and token.map is not None:
-            lines[token.map[0]] = lines[token.map[0]].replace("+", "-", 1)
+        known = _KNOWN_AS.get((token.type, token.markup))
+        if known is not None and token.map is not None:
+            lines[token.map[0]] = lines[token.map[0]].replace(token.markup, known, 1)
     written = []
     for kept, first, last in _segments(tokens, len(lines)):
         whole = "\n".join(lines[first:last])
@@ -119,7 +121,6 @@ def _harmless_code(code: str) -> str:
 
 def _text(text: str) -> str:
     """Lines that are not code, with inline code as it is."""
-    text = _HEADING.sub(_bold_heading, text)
     text = _QUOTES.sub(r"\1 ", text)  # three of them in a row would quote all that follows
     text = _TASK.sub(lambda found: found[1] + ("☐" if found[2] == " " else "☑"), text)
     text = _SMALL.sub(r"\\-", text)
@@ -150,19 +151,6 @@ def _code_spans(text: str) -> Iterator[tuple[int, int]]:
         else:
             yield start, runs[closing][1]
             at = closing + 1
-
-
-def _bold_heading(found: re.Match[str]) -> str:
-    marks: list[int] = []
-
-    def without_bold(text: str) -> str:
-        marks.append(text.count("**"))
-        return text.replace("**", "")
-
-    said = _outside_code(found[2], without_bold)
-    if not said.strip() or said.endswith("\\") or sum(marks) % 2 or said.count("*") % 2 or "****" in found[2]:
-        return found[0]
-    return f"{found[1]}**{said}**"
 
 
 def _picture(found: re.Match[str]) -> str:

@@ -33,8 +33,9 @@ def test_what_discord_knows_stays_as_the_assistant_wrote_it(markdown):
 @pytest.mark.parametrize(
     ("markdown", "message"),
     [
-        ("#### Small **x** #", "**Small x**"),
-        ("#### ends in \\", "#### ends in \\\\"),
+        ("#### Small **x**", "### Small **x**"),
+        ("- ###### Small", "- ### Small"),
+        ("#### ends in \\", "### ends in \\\\"),
         ("line\\\nbreak", "line\nbreak"),
         ("[![x](http://i.example)](http://h.example)", "[x](http://h.example)"),
         ("![a tree](https://example.org/t.png)", "[a tree](https://example.org/t.png)"),
