@@ -6,6 +6,7 @@ named as the library calls them.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import replace
 
@@ -43,9 +44,10 @@ class Messages:
             self._talk.begin(self._take(message))
 
     async def take_missed(self, message: discord.Message) -> None:
-        """Somebody wrote while we did not listen; returns when it is dealt with."""
+        """Somebody wrote while we did not listen; returns when it is dealt with. To stop waiting for it, as when a new
+        session began, does not stop it."""
         if self._new(message):
-            await self._take(message, past=True)
+            await asyncio.wait({self._talk.begin(self._take(message, past=True))})
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Its author changed a message; that Discord added a preview to it is none of that."""

@@ -58,11 +58,12 @@ class Talk:
         if first is not None:
             await self.presenter.present(_with(first, events), incoming, outlet)
 
-    def begin(self, work: Coroutine[None, None, None]) -> None:
-        """Do it in a task of its own."""
+    def begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Do it in a task of its own, which ends with this account's work and not before."""
         task = asyncio.create_task(_noting(work))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+        return task
 
     async def end(self) -> None:
         """Stop all of it; what was not shown is shown after the next start."""
