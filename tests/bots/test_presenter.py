@@ -137,8 +137,8 @@ async def test_the_row_is_there_before_the_message_and_its_name_after(chat):
 
 
 async def test_a_long_wait_shows_typing_and_the_answer_ends_it(chat, monkeypatch):
-    monkeypatch.setattr("bots.presenter.TYPING_EVERY", 0.0)
-    monkeypatch.setattr("bots.presenter.HOLD", 0.0)
+    monkeypatch.setattr("bots.showing.TYPING_EVERY", 0.0)
+    monkeypatch.setattr("bots.showing.HOLD", 0.0)
     incoming, question, answer = await asked(chat)
     live = Live()
     presenting = asyncio.create_task(chat.presenter.present(live, incoming, chat.platform))
@@ -153,7 +153,7 @@ async def test_a_long_wait_shows_typing_and_the_answer_ends_it(chat, monkeypatch
 
 
 async def test_an_answer_grows_in_one_message_plain_until_it_is_whole(chat, monkeypatch):
-    monkeypatch.setattr("bots.presenter.HOLD", 0.0)
+    monkeypatch.setattr("bots.showing.HOLD", 0.0)
     incoming, question, answer = await asked(chat)
     live = Live()
     presenting = asyncio.create_task(chat.presenter.present(live, incoming, chat.platform))
@@ -169,7 +169,7 @@ async def test_an_answer_grows_in_one_message_plain_until_it_is_whole(chat, monk
 
 
 async def test_edits_keep_the_pace_and_none_is_made_without_a_change(chat, monkeypatch):
-    monkeypatch.setattr("bots.presenter.HOLD", 0.0)
+    monkeypatch.setattr("bots.showing.HOLD", 0.0)
     chat.platform.pace = 3600.0
     incoming, question, answer = await asked(chat)
     live = Live()
@@ -186,7 +186,7 @@ async def test_edits_keep_the_pace_and_none_is_made_without_a_change(chat, monke
 
 
 async def test_what_outgrows_a_message_goes_on_in_the_next_and_buttons_stand_under_the_last(chat, monkeypatch):
-    monkeypatch.setattr("bots.presenter.HOLD", 0.0)
+    monkeypatch.setattr("bots.showing.HOLD", 0.0)
     incoming, question, answer = await asked(chat)
     words = [f"word{number} " for number in range(60)]
     live = Live()
@@ -204,7 +204,7 @@ async def test_what_outgrows_a_message_goes_on_in_the_next_and_buttons_stand_und
 
 
 async def test_an_answer_that_becomes_shorter_leaves_no_message_behind(chat, monkeypatch):
-    monkeypatch.setattr("bots.presenter.HOLD", 0.0)
+    monkeypatch.setattr("bots.showing.HOLD", 0.0)
     incoming, question, answer = await asked(chat)
     live = Live()
     presenting = asyncio.create_task(chat.presenter.present(live, incoming, chat.platform))
@@ -227,7 +227,7 @@ async def test_formatting_that_is_refused_goes_plain(chat):
 
 
 async def test_a_message_that_is_gone_is_sent_anew_though_its_nonce_is_remembered(chat, monkeypatch):
-    monkeypatch.setattr("bots.presenter.HOLD", 0.0)
+    monkeypatch.setattr("bots.showing.HOLD", 0.0)
     incoming, question, answer = await asked(chat)
     live = Live()
     presenting = asyncio.create_task(chat.presenter.present(live, incoming, chat.platform))
@@ -498,7 +498,7 @@ async def test_a_redelivered_answer_has_the_buttons_of_any_answer(chat):
 async def test_an_answer_begun_before_a_kill_goes_on_in_its_message(
     conversation, database, settings, fake_engine, incoming, monkeypatch
 ):
-    monkeypatch.setattr("bots.presenter.HOLD", 0.0)
+    monkeypatch.setattr("bots.showing.HOLD", 0.0)
     gate = asyncio.Event()
     fake_engine.script = [["The crane ", gate], ["The crane is red."]]
     platform = SmallPlatform()
