@@ -177,7 +177,7 @@ async def forget_me(call: Call) -> None:
     _require_person(call)
     counts = await counted(call.database, call.incoming.person)
     lines = (
-        f"There is {counts.sentence()}.",
+        f"This is what there is: {counts.sentence()}.",
         "All of it goes, in every chat, together with what you said on learning; versions that learnt from your words "
         "are marked. It cannot be brought back.",
     )
