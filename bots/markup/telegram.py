@@ -9,7 +9,7 @@ characters that reorder text; see bots/markup/characters.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -18,6 +18,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from bots.markup.blocks import DEEPEST, reader
 from bots.markup.characters import NAME, sendable, shows, utf16_len
+from bots.markup.entities import Entity, Runs, Style
 from bots.markup.splitting import Piece, fitting
 from bots.markup.tables import alternative, rows_of, table_text
 from bots.outlet import Part
@@ -31,27 +32,6 @@ _LINKABLE = re.compile(r"https?://[^/\s]|mailto:[^\s]|tel:[^\s]|tg://[^\s]", re.
 _BACKTICKS = re.compile(r"`+")
 _TASK = re.compile(r"\[([ xX])\] ")
 _STYLES = {"strong": "bold", "em": "italic", "s": "strikethrough", "spoiler": "spoiler"}
-_EXCLUSIVE = ("pre", "code")
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """`offset` and `length` in UTF-16 units; `type` as the Bot API names it."""
-
-    type: str
-    offset: int
-    length: int
-    url: str | None = None
-    language: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Style:
-    """An entity's type, and its address or language. One of its own each time: what stands side by side in the same
-    style must not become one entity that overlaps others."""
-
-    kind: str
-    value: str | None = None
 
 
 def split(markdown: str) -> list[Part]:
@@ -92,7 +72,7 @@ def _rendered(markdown: str) -> tuple[str, list[Entity]] | None:
     for padded in (True, False):
         writer = _Writer(source.split("\n"), padded)
         writer.blocks(tree.children)
-        text, entities = writer.finish()
+        text, entities = writer.runs.finish()
         if utf16_len(text) <= LIMIT:
             break
     return text, entities
@@ -152,22 +132,17 @@ _PARSER.inline.ruler.before("emphasis", "name", _name)
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes runs of text, each with the styles it stands in; entities are made of them at the end."""
+    """Writes a tree of Markdown as runs of text. `padded`: whether tables may take the room for straight columns."""
 
     lines: list[str]
     padded: bool
-    runs: list[tuple[str, tuple[Style, ...]]] = field(default_factory=list)
-    styles: tuple[Style, ...] = ()
-
-    def write(self, text: str, *more: Style) -> None:
-        if text:
-            self.runs.append((text, (*self.styles, *more)))
+    runs: Runs = field(default_factory=Runs)
 
     def blocks(self, nodes: Iterable[SyntaxTreeNode], depth: int = 0) -> None:
         """Blocks one below the other, with a blank line where the source has one."""
         for number, node in enumerate(nodes):
             if number:
-                self.write("\n\n" if self._after_blank(node) else "\n")
+                self.runs.write("\n\n" if self._after_blank(node) else "\n")
             self._block(node, depth)
 
     def _after_blank(self, node: SyntaxTreeNode) -> bool:
@@ -178,25 +153,19 @@ class _Writer:
         match node.type:
             case "heading":
                 kinds = ("bold", "underline") if node.tag == "h1" else ("bold",)
-                self._within(map(Style, kinds), lambda: self._inline(node.children))
+                self.runs.within(map(Style, kinds), lambda: self._inline(node.children))
             case "fence" | "code_block":
                 self._code(node)
             case "blockquote":
-                self._within([Style("blockquote")], lambda: self.blocks(node.children, depth))
+                self.runs.within([Style("blockquote")], lambda: self.blocks(node.children, depth))
             case "bullet_list" | "ordered_list":
                 self._list(node, depth)
             case "table":
                 self._table(node)
             case "hr":
-                self.write(RULE)
+                self.runs.write(RULE)
             case _:
                 self._inline(node.children)
-
-    def _within(self, styles: Iterable[Style], inner: Callable[[], None]) -> None:
-        before = self.styles
-        self.styles = (*before, *(style for style in styles if all(style.kind != one.kind for one in before)))
-        inner()
-        self.styles = before
 
     def _code(self, node: SyntaxTreeNode) -> None:
         info = node.info.strip()
@@ -204,37 +173,37 @@ class _Writer:
         said = node.content.removesuffix("\n")
         known = known and shows(said)
         text = said if known or not info else f"{info}\n{said}".rstrip()
-        self.write(text, Style("pre", info if known else None))
+        self.runs.write(text, Style("pre", info if known else None))
 
     def _list(self, node: SyntaxTreeNode, depth: int) -> None:
         number = int(node.attrs.get("start", 1))
         for at, item in enumerate(node.children):
             if at:
-                self.write("\n\n" if self._after_blank(item) else "\n")
+                self.runs.write("\n\n" if self._after_blank(item) else "\n")
             mark = f"{number + at}{item.markup or '.'} " if node.type == "ordered_list" else BULLET
             self._item(item, mark, depth)
 
     def _item(self, item: SyntaxTreeNode, mark: str, depth: int) -> None:
-        self.write("  " * depth + mark)
+        self.runs.write("  " * depth + mark)
         children = item.children
         if children and children[0].type == "paragraph":
             content = children[0].children[0].content if children[0].children else ""
             task = _TASK.match(content)
             if task is not None:
                 if mark == BULLET:
-                    self.runs.pop()
-                    self.write("  " * depth)
-                self.write("☐ " if task[1] == " " else "☑ ")
+                    self.runs.take_back()
+                    self.runs.write("  " * depth)
+                self.runs.write("☐ " if task[1] == " " else "☑ ")
             self._inline(children[0].children, skip=4 if task else 0)
             children = children[1:]
         for child in children:
-            self.write("\n\n" if self._after_blank(child) else "\n")
+            self.runs.write("\n\n" if self._after_blank(child) else "\n")
             if child.type in ("paragraph", "heading"):
-                self.write("  " * depth + "  ")
+                self.runs.write("  " * depth + "  ")
             self._block(child, depth + 1)
 
     def _table(self, node: SyntaxTreeNode) -> None:
-        self.write(table_text(rows_of(node), padded=self.padded), Style("pre"))
+        self.runs.write(table_text(rows_of(node), padded=self.padded), Style("pre"))
 
     def _inline(self, nodes: Iterable[SyntaxTreeNode], *, skip: int = 0) -> None:
         for node in nodes:
@@ -242,67 +211,31 @@ class _Writer:
                 case "inline":
                     self._inline(node.children, skip=skip)
                 case "softbreak" | "hardbreak":
-                    self.write("\n")
+                    self.runs.write("\n")
                 case "code_inline":
-                    self.write(node.content, Style("code"))
+                    self.runs.write(node.content, Style("code"))
                 case "strong" | "em" | "s" | "spoiler":
                     style = Style(_STYLES[node.type])
-                    self._within([style], lambda node=node: self._inline(node.children))  # type: ignore[misc]
+                    self.runs.within([style], lambda node=node: self._inline(node.children))  # type: ignore[misc]
                 case "link":
                     self._link(str(node.attrs["href"]), node.children)
                 case "image":
                     self._link(str(node.attrs["src"]), [], alternative(node))
                 case _:
-                    self.write(node.content[skip:])
+                    self.runs.write(node.content[skip:])
             skip = 0
 
     def _link(self, address: str, inner: list[SyntaxTreeNode], name: str = "") -> None:
-        before = len(self.runs)
+        before = self.runs.count
         if _LINKABLE.match(address):
             style = Style("text_link", address)
-            self._within([style], lambda: self._inline(inner))
-            self._within([style], lambda: self.write(name))
-            if not any(shows(text) for text, _ in self.runs[before:]):
-                self.write(address)
+            self.runs.within([style], lambda: self._inline(inner))
+            self.runs.within([style], lambda: self.runs.write(name))
+            if not shows(self.runs.text_since(before)):
+                self.runs.write(address)
             return
         self._inline(inner)
-        self.write(name)
-        said = "".join(text for text, _ in self.runs[before:])
+        self.runs.write(name)
+        said = self.runs.text_since(before)
         if address and address != said:
-            self.write(f" ({address})" if shows(said) else address)
-
-    def finish(self) -> tuple[str, list[Entity]]:
-        """The text without space at its ends, and its entities in their order."""
-        text = "".join(run for run, _ in self.runs)
-        front = len(text) - len(text.lstrip())
-        ends = utf16_len(text.rstrip())
-        offset, skipped = 0, utf16_len(text[:front])
-        open_styles: dict[Style, int] = {}
-        made: list[Entity] = []
-
-        def close(style: Style, start: int, end: int) -> None:
-            start, end = max(start, skipped), min(end, ends)
-            if end > start:
-                url, language = (style.value, None) if style.kind == "text_link" else (None, style.value)
-                made.append(Entity(style.kind, start - skipped, end - start, url, language))
-
-        for run, styles in self.runs:
-            here = _allowed(styles)
-            for style in [style for style in open_styles if style not in here]:
-                close(style, open_styles.pop(style), offset)
-            for style in here:
-                open_styles.setdefault(style, offset)
-            offset += utf16_len(run)
-        for style, start in open_styles.items():
-            close(style, start, offset)
-        return text.strip(), sorted(made, key=lambda one: (one.offset, -one.length))
-
-
-def _allowed(styles: tuple[Style, ...]) -> tuple[Style, ...]:
-    """Code and preformatted text lie in nothing but quotes; a link that is written as code is a link."""
-    kinds = [style.kind for style in styles]
-    if "code" in kinds and "text_link" in kinds:
-        return tuple(style for style in styles if style.kind != "code")
-    if any(kind in _EXCLUSIVE for kind in kinds):
-        return tuple(style for style in styles if style.kind in (*_EXCLUSIVE, "blockquote"))
-    return styles
+            self.runs.write(f" ({address})" if shows(said) else address)
