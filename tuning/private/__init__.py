@@ -1,0 +1,1 @@
+"""What finds private details, each kind of finder in its own file; tuning/redaction.py puts them together."""
