@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,8 +19,8 @@ from discord.errors import HTTPException, LoginFailure
 from discord.gateway import DiscordWebSocket
 from discord.http import HTTPClient, Route
 
-A_SECOND, AT_ONCE = 45, 3
-"""Discord allows 50 calls a second; the rest is for what it does not count as evenly as we do."""
+A_SECOND = 48
+"""Discord allows 50 calls of a bot in any second."""
 UNCOUNTED = ("/interactions/", "/webhooks/")
 BUSY_SECONDS = 0.5
 
@@ -39,22 +40,30 @@ logging.getLogger("discord.http").addFilter(_Masking())
 
 
 class Turns:
-    """Lets callers pass one by one, first come first served, `A_SECOND` of them at most, `AT_ONCE` after a rest."""
+    """At most `A_SECOND` calls in any second, first come first served. A call counts from its beginning until a second
+    after its end: whenever Discord counts it, however late it gets there, no more have come."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._most = A_SECOND
+        self._slots = asyncio.Semaphore(A_SECOND)
+        self._waiting = 0
 
     @property
     def waiting(self) -> float:
-        """Seconds that the next caller would wait."""
-        return max(0.0, self._next - asyncio.get_running_loop().time())
+        """Seconds that the next caller would wait, about."""
+        return self._waiting / self._most
 
     async def take(self) -> None:
-        now = asyncio.get_running_loop().time()
-        turn = max(self._next, now - (AT_ONCE - 1) / A_SECOND)
-        self._next = turn + 1 / A_SECOND
-        if turn > now:
-            await asyncio.sleep(turn - now)
+        """Begin a call."""
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+
+    def leave(self) -> None:
+        """The call has ended."""
+        asyncio.get_running_loop().call_later(1.0, self._slots.release)
 
 
 class Calls(HTTPClient):
@@ -62,7 +71,9 @@ class Calls(HTTPClient):
 
     def __init__(self, api_base: str | None) -> None:
         pacing = TraceConfig()  # runs right before a request leaves, whatever it had to wait for until then
-        pacing.on_request_start.append(self._in_turn)
+        pacing.on_request_start.append(self._begin)
+        pacing.on_request_end.append(self._end)
+        pacing.on_request_exception.append(self._end)
         super().__init__(asyncio.get_running_loop(), http_trace=pacing)
         self.revoked = asyncio.Event()
         self._api_base = api_base
@@ -89,9 +100,15 @@ class Calls(HTTPClient):
                 self.revoked.set()
             raise
 
-    async def _in_turn(self, session: ClientSession, context: Any, request: TraceRequestStartParams) -> None:
+    async def _begin(self, session: ClientSession, call: SimpleNamespace, request: TraceRequestStartParams) -> None:
+        call.counts = False
         if not any(part in request.url.path for part in UNCOUNTED):
             await self._turns.take()
+            call.counts = True
+
+    async def _end(self, session: ClientSession, call: SimpleNamespace, request: object) -> None:
+        if call.counts:
+            self._turns.leave()
 
     async def static_login(self, token: str) -> Any:
         if self.token is None:

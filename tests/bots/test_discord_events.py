@@ -11,7 +11,7 @@ from discord_world import Wire
 from pydantic import SecretStr
 
 from bots.discord import incomings, slash
-from bots.discord.calls import A_SECOND, AT_ONCE, Calls, Turns
+from bots.discord.calls import A_SECOND, Calls, Turns
 from bots.discord.client import Client
 from bots.discord.components import command_of, rows_of
 from bots.discord.cursor import MARGIN, Reading
@@ -273,19 +273,18 @@ def test_the_mark_stays_before_what_is_under_way_and_while_history_is_unread() -
     assert reading.mark == base + 20 - MARGIN
 
 
-async def test_calls_leave_no_faster_than_all_of_them_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns, clock, slept = Turns(), asyncio.get_running_loop().time, []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr("bots.discord.calls.asyncio.sleep", sleep)
-    begun = clock()
-    for _ in range(2 * A_SECOND):
+async def test_a_call_beyond_what_a_second_allows_waits_until_a_second_after_another_ended() -> None:
+    turns, clock = Turns(), asyncio.get_running_loop().time
+    for _ in range(A_SECOND):
         await turns.take()
-    last = slept[-1] + clock() - begun
-    assert len(slept) == 2 * A_SECOND - AT_ONCE
-    assert last >= (2 * A_SECOND - AT_ONCE) / A_SECOND - 0.1
+    waiting = asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    assert turns.waiting > 0
+    ended = clock()
+    turns.leave()
+    await waiting
+    assert clock() - ended >= 1.0
+    assert turns.waiting == 0
 
 
 # whose token it is
