@@ -29,7 +29,7 @@ MOST_OPEN = 512
 MOST_MESSAGES = 200
 """In one conversation: a room that never falls silent must not become one endless conversation."""
 
-SURE = 0.9
+SURE = 0.8
 """A beginning less likely than this is none where all that was said within FOLLOWS_SECONDS is one conversation."""
 TWO = 2
 """Where no more people spoke in the last WINDOW messages, nothing is entangled, and time tells conversations apart."""

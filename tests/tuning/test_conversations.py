@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 from tuning.conversations import (
     MOST_MESSAGES,
@@ -15,6 +18,7 @@ from tuning.conversations import (
 from tuning.disentangle.evidence import AHEAD
 from tuning.disentangle.linker import BLOCK
 
+WORK = ("tar", "moor", "bail", "paint", "caulk", "sell", "haul")
 NAMES = {1: "Mara Quill", 2: "Bram Tolliver", 3: "Ines", 4: "Joost"}
 
 
@@ -67,6 +71,52 @@ def test_a_reply_to_what_is_long_over_begins_anew() -> None:
     assert sort([said(1, 1, 0), said(2, 2, REMEMBERED_SECONDS + 1, reply=1)]) == [[1], [2]]
 
 
+def test_between_two_people_time_alone_decides_whatever_they_say() -> None:
+    chance = random.Random(11)
+    messages, at = [], 0
+    for number in range(1, 400):
+        at += chance.choice((20, 60, 400, 899, 901, 5000))
+        messages.append(
+            said(number, number * number % 2 + 1, at, chance.choice(("ok", "does anybody know why?", "so…")))
+        )
+    apart = [
+        number for number, (one, other) in enumerate(pairwise(messages), 1) if other.sent_at - one.sent_at > 15 * 60
+    ]
+    edges = [0, *apart, len(messages)]
+    assert sort(messages) == [[one.id for one in messages[a:b]] for a, b in pairwise(edges)]
+
+
+def test_talks_of_many_people_that_run_through_each_other_are_told_apart() -> None:
+    """Three talks at a time, each of two people who name each other now and then; nobody uses the reply button."""
+    lines = [
+        (talk * 60 + turn * 47 + 7 * (talk % 3), talk, turn)
+        for talk in range(30) for turn in range(6)
+    ]  # fmt: skip
+    messages = []
+    for number, (at, talk, turn) in enumerate(sorted(lines), 1):
+        who, other = (2 * talk + 10, f"P{2 * talk + 11}") if turn % 2 == 0 else (2 * talk + 11, f"P{2 * talk + 10}")
+        asked = f"does anybody know {('how to', 'when to', 'why we', 'where to')[talk % 4]} {WORK[talk % 7]} it?"
+        text = asked if turn == 0 else f"{other}: {('and then?', 'warm it first')[turn % 2]}"
+        messages.append(said(number, who, at, text))
+    talks = Counter(tuple(sorted({(number - 10) // 2 for number in of})) for of in speakers(messages))
+    assert sum(count for talk, count in talks.items() if len(talk) == 1) >= 27
+
+
+def speakers(messages: list[ChatMessage]) -> list[list[int]]:
+    who = {message.id: message.author_id for message in messages}
+    return [[who[number] for number in conversation] for conversation in sort(messages)]
+
+
+def test_in_a_slow_room_one_talk_after_another_stays_whole() -> None:
+    messages = []
+    for talk in range(60):
+        for turn in range(5):
+            text = ("Where is the lamp oil?", "In the shed", "Thank you", "Which shed?", "The red one")[turn]
+            messages.append(said(10 * talk + turn, (talk + turn % 2 * 3) % 4 + 1, talk * 7200 + 50 * turn, text))
+    whole = [[10 * talk + turn for turn in range(5)] for talk in range(60)]
+    assert sum(one in whole for one in sort(messages)) >= 57
+
+
 def test_every_message_is_in_exactly_one_conversation_in_time_order() -> None:
     messages = [
         said(n, n * 7 % 11, n * 100 % 977 + n * 30, reply=n - n % 13 if n % 3 else None) for n in range(1, 3000)
@@ -79,7 +129,7 @@ def test_every_message_is_in_exactly_one_conversation_in_time_order() -> None:
 
 
 def test_the_window_is_bounded_however_busy_the_room() -> None:
-    never_silent = sort(said(n, n % 5, n * 20) for n in range(1, 1001))
+    never_silent = sort(said(n, n % 2, n * 20) for n in range(1, 1001))
     assert {len(one) for one in never_silent} == {MOST_MESSAGES}
     builder = ConversationBuilder()
     over = [done for n in range(5000) for done in builder.take(said(n, n, n * 1000))]

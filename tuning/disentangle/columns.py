@@ -8,7 +8,7 @@ scripts that use none between pairs of letters. Knows no model but the list of w
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,6 +22,7 @@ NAMED = 3
 NOBODY = -1
 MARKS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…‥。，、？！；：“”‘’«»¿¡؟،।"
 MOST_WORDS = 40
+MOST_LETTERS = 400
 MOST_NAMES = 20_000
 """Names remembered, by who spoke last: a room may have any number of people."""
 SHAPE = (
@@ -38,6 +39,8 @@ SHAPE = (
 )
 
 Array = npt.NDArray[Any]
+_ASKING = frozenset("?？؟")
+_NONE = (NOBODY,) * NAMED
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
 
 
@@ -91,71 +94,78 @@ class Reader:
         self._authors: dict[Hashable, int] = {}
         self._names: dict[str, int] = {}
 
-    def read(self, messages: list[Message]) -> Columns:
+    def read(self, messages: Sequence[Message]) -> Columns:
         """The columns of these messages, none of them a notice."""
         authors: list[int] = []
-        named = np.full((len(messages), NAMED), NOBODY, np.int32)
-        lead = np.zeros(len(messages), np.int8)
-        shape: list[tuple[float, ...]] = []
+        named: list[tuple[int, ...]] = []
+        leads: list[int] = []
+        lengths: list[int] = []
+        flags: list[int] = []
         tokens: list[int] = []
         counts: list[int] = []
         words: list[int] = []
         unknown = len(self._words)
         known, names, ids = self._words.get, self._names, self._authors
-        for row, message in enumerate(messages):
+        for message in messages:
             author = ids.setdefault(message.author, len(ids))
             authors.append(author)
-            self._remember(message.name, author)
+            if names.get(message.name) != author:
+                self._remember(message.name, author)
             text = message.text
             spoken = text.casefold().split()
             cores = dict.fromkeys([word.strip(MARKS) for word in spoken[:MOST_WORDS]])
             cores.pop("", None)
-            called = names.keys() & cores.keys()
-            if called:
-                found = [(core, who) for core in cores if core in called and (who := self._who(core, spoken)) != author]
-                for place, (core, who) in enumerate(found[:NAMED]):
-                    named[row, place] = who
-                    if spoken[0].strip(MARKS) == core:
-                        lead[row] = 2 if spoken[0][-1] in ":,;" or (len(spoken) > 1 and spoken[1] in (":", ",")) else 1
-                for core, _ in found:
-                    del cores[core]
+            called: tuple[int, ...] = _NONE
+            lead = 0
+            if not names.keys().isdisjoint(cores):
+                called, lead = self._called(cores, spoken, author)
             if not text.isascii():
                 _split_unspaced(cores)
-            if not lead[row] and spoken and spoken[0][-1] in ":," and len(spoken[0]) > 2:
-                lead[row] = -1
+            if not lead and spoken and spoken[0][-1] in ":," and len(spoken[0]) > 2:
+                lead = -1
+            named.append(called)
+            leads.append(lead)
             listed = list(cores)
-            learnt = [known(core, unknown) for core in listed]
             tokens += map(hash, listed)
-            words += learnt
+            words += [known(core, unknown) for core in listed]
             counts.append(len(listed))
-            shape.append(_shape(text, len(spoken)))
+            lengths.append(len(spoken))
+            flags.append(_flags(text))
         token_row = np.repeat(np.arange(len(messages)), counts)
         word = np.array(words, np.int32)
         is_learnt = word < unknown
         return Columns(
             author=np.array(authors, np.int32),
             at=np.array([message.at for message in messages], np.float64),
-            named=named,
-            lead=lead,
-            shape=np.array(shape, np.float32).reshape(-1, len(SHAPE)),
+            named=np.array(named, np.int32).reshape(-1, NAMED),
+            lead=np.array(leads, np.int8),
+            shape=_shape(np.array([len(message.text) for message in messages]), np.array(lengths), np.array(flags)),
             token=np.array(tokens, np.int64),
             token_row=token_row,
             word=word[is_learnt],
             word_row=token_row[is_learnt],
         )
 
+    def _called(self, cores: dict[str, None], spoken: list[str], author: int) -> tuple[tuple[int, ...], int]:
+        """Who is named, and how the message begins; takes the names out of the words."""
+        names = self._names
+        found = [(core, who) for core in cores if core in names and (who := self._who(core, spoken)) != author]
+        lead = 0
+        for core, _ in found:
+            if spoken[0].strip(MARKS) == core:
+                lead = 2 if spoken[0][-1] in ":,;" or (len(spoken) > 1 and spoken[1] in (":", ",")) else 1
+            del cores[core]
+        called = tuple(who for _, who in found[:NAMED])
+        return called + _NONE[len(called) :], lead
+
     def _remember(self, name: str, author: int) -> None:
         """Under the whole name where it is one word, and under its first word without marks."""
         names = self._names
         whole = name.casefold()
-        if names.get(whole) == author:
-            del names[whole]  # to the end: names go out by who spoke last
-            names[whole] = author
-            return
         first = whole.split(maxsplit=1)[0] if whole.strip() else ""
-        for called in {whole, first.strip(MARKS)}:
+        for called in (whole, first.strip(MARKS)):
             if len(called) > (2 if called.isascii() else 1):
-                names.pop(called, None)
+                names.pop(called, None)  # to the end: names go out by who spoke last
                 names[called] = author
         while len(names) > MOST_NAMES:
             del names[next(iter(names))]
@@ -178,17 +188,28 @@ def _split_unspaced(cores: dict[str, None]) -> None:
             cores.update(dict.fromkeys(run[at : at + 2] for at in range(len(run) - 1)))
 
 
-def _shape(text: str, words: int) -> tuple[float, ...]:
-    end = text[-1:] if text[-1:] != " " else text.rstrip()[-1:]
+def _flags(text: str) -> int:
+    """Bit by bit what SHAPE says after the two lengths and “short”."""
+    end = text[-1:]
+    if end == " ":
+        end = text.rstrip()[-1:]
     return (
-        min(len(text), 400),
-        min(words, MOST_WORDS),
-        words <= 2,
-        "?" in text or "？" in text or "؟" in text,
-        end in "?？؟",
-        "://" in text,
-        text[:1] in ("!", "/"),
-        end == "…" or text[-3:] == "...",
-        "!" in text,
-        "@" in text,
+        ("?" in text or "？" in text or "؟" in text)
+        | (end in _ASKING) << 1
+        | ("://" in text) << 2
+        | text.startswith(("!", "/")) << 3
+        | (end == "…" or text[-3:] == "...") << 4
+        | ("!" in text) << 5
+        | ("@" in text) << 6
     )
+
+
+def _shape(letters: Array, words: Array, flags: Array) -> Array:
+    """[n, len(SHAPE)]."""
+    shape = np.empty((len(letters), len(SHAPE)), np.float32)
+    shape[:, 0] = np.minimum(letters, MOST_LETTERS)
+    shape[:, 1] = np.minimum(words, MOST_WORDS)
+    shape[:, 2] = words <= 2
+    for bit in range(len(SHAPE) - 3):
+        shape[:, 3 + bit] = (flags.astype(np.int64) >> bit) & 1
+    return shape

@@ -82,6 +82,7 @@ class Evidence:
         shape[:, 0] = np.log1p(shape[:, 0]) / 6
         shape[:, 1] = np.log1p(shape[:, 1]) / 4
         lately = self.spoke.before(self.author, rows) - self.spoke.before(self.author, np.maximum(rows - FAR, 0))
+        named, will_be_named = self.was_named.around(self.author, rows)
         features = [
             columns.lead == 2, columns.lead == 1, columns.lead == -1, columns.named[:, 0] != NOBODY,
             far(gap), lonely, gap == 1,
@@ -89,9 +90,9 @@ class Evidence:
             long(at - at[np.maximum(rows - 1, 0)]),
             long(at - at[np.maximum(rows - 50, 0)]),
             far(lately),
-            far(rows - self.was_named.last(self.author, rows)),
+            far(rows - named),
             far(np.minimum(ahead, AHEAD)), last, ahead == 1,
-            far(np.minimum(self.was_named.next(self.author, rows) - rows, AHEAD)),
+            far(np.minimum(will_be_named - rows, AHEAD)),
         ]  # fmt: skip
         return np.concatenate([shape, np.stack(features, 1)], 1, dtype=np.float32)
 
@@ -118,15 +119,14 @@ class Evidence:
         own = self.author[one]
         spoken_own = self.place[one] - self.spoke.before(own, other + 1)
         theirs, mine = author * self.people + own, own * self.people + author
-        asked = self.named_each_other.last(theirs, one)
+        asked, will_ask = self.named_each_other.around(theirs, one)
+        told, will_tell = self.named_each_other.around(mine, one)
         common = window.common.ravel()[flat]
         derived = (
             features[5] * (1 - features[1]), features[6] * (1 - features[2]), features[0] * features[4],
             far(distance), distance == 1, distance == 2, long(seconds), seconds < 60,
             far(spoken), spoken == 0, spoken == 1, far(spoken_own), far(one - asked), asked > other,
-            one - self.named_each_other.last(mine, one) <= FAR,
-            self.named_each_other.next(mine, one) - one <= AHEAD,
-            self.named_each_other.next(theirs, one) - one <= AHEAD,
+            one - told <= FAR, will_tell - one <= AHEAD, will_ask - one <= AHEAD,
             far(was_named), was_named == 0,
             common, window.rarest.ravel()[flat], common == 0, score.ravel() / 5,
             np.argsort(np.argsort(-score, 1), 1).ravel() / CANDIDATES,

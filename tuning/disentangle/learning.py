@@ -46,18 +46,21 @@ class Shape:
 
 FIRST = Shape(hidden=32, deeper=16, vector=0, dropout=0.1, epochs=4)
 SECOND = Shape(hidden=64, deeper=32, vector=16, dropout=0.2, epochs=4)
+PUPIL = Shape(hidden=64, deeper=32, vector=16, dropout=0.1, epochs=3)
+"""Of the second network that is kept, which several others of its kind teach."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A question about a log, `alone` [n, m] of all its messages, the `rows` [j] judged, and what is `right`
-    [j, k + 1], the last of answering none."""
+    """A question about a log, `alone` [n, m] of all its messages, the `rows` [j] asked, and what is `right`
+    [j, k + 1], the last of answering none; nothing is where nobody judged. `likely` [j, k + 1]: what teachers think."""
 
     question: Question
     alone: Array
     columns: Columns
     rows: Array
     right: Array
+    likely: Array | None = None
 
 
 class _Examples:
@@ -84,6 +87,8 @@ class _Examples:
         self.rows = joined([one.rows + start for one, start in zip(logs, starts, strict=True)])
         self.outside = joined([one.question.outside[one.rows] for one in logs])
         self.right = joined([one.right for one in logs])
+        self.likely = joined([one.right * np.float32(0) if one.likely is None else one.likely for one in logs])
+        self.are_taught = all(one.likely is not None for one in logs)
 
 
 class _Scorer(nn.Module):
@@ -107,7 +112,7 @@ class _Scorer(nn.Module):
         inside = examples.pairs[~examples.outside].float()
         for name, table in (("pair", inside), ("alone", examples.alone), ("more", examples.more)):
             self.register_buffer(f"{name}_mean", table.mean(0))
-            self.register_buffer(f"{name}_spread", table.std(0) + SPREAD)
+            self.register_buffer(f"{name}_spread", table.std(0, correction=0) + SPREAD)
 
     def forward(self, examples: _Examples, rows: Tensor) -> Tensor:
         """Scores [b, k + 1] of these rows."""
@@ -166,12 +171,14 @@ class _Scorer(nn.Module):
 
 
 def learn(logs: Sequence[Taught], shape: Shape, words: int, seed: int) -> dict[str, Array]:
-    """The weights of a network that was taught these logs."""
+    """The weights of a network that was taught these logs. Where there are teachers, their opinion counts as much as
+    what is right, and is followed where nobody judged."""
     torch.manual_seed(seed)
     chance = np.random.default_rng(seed)
     examples = _Examples(logs, words)
     scorer = _Scorer(examples, shape, words)
-    answerable = examples.right.any(1).nonzero()[:, 0].numpy()
+    judged = examples.right.any(1)
+    answerable = (judged | examples.are_taught).nonzero()[:, 0].numpy()
     optimizer = torch.optim.AdamW(scorer.parameters(), lr=shape.rate, weight_decay=shape.decay)
     steps = shape.epochs * math.ceil(len(answerable) / shape.rows)
     step = 0
@@ -184,7 +191,8 @@ def learn(logs: Sequence[Taught], shape: Shape, words: int, seed: int) -> dict[s
             for group in optimizer.param_groups:
                 group["lr"] = rate
             likely = functional.log_softmax(scorer(examples, rows), -1)
-            loss = -torch.logsumexp(likely.masked_fill(~examples.right[rows], -1e4), 1).mean()
+            right = -torch.logsumexp(likely.masked_fill(~examples.right[rows], -1e4), 1) * judged[rows]
+            loss = (right - (examples.likely[rows] * likely).sum(1)).mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(scorer.parameters(), CLIP)

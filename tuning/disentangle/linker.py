@@ -17,7 +17,7 @@ from tuning.disentangle.columns import Reader
 from tuning.disentangle.evidence import AHEAD, Evidence
 from tuning.disentangle.message import Message
 from tuning.disentangle.model import Model, Question
-from tuning.disentangle.structure import Links, softmax
+from tuning.disentangle.structure import DEEPEST, Links, softmax
 
 BLOCK = 2048
 KEEP = 1024
@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 
 class Link(NamedTuple):
     """Message number `message` of the stream answers number `answers`, or none where that is itself. `also`: another
-    one of the same author that it answers too. `sure`: how likely `answers` is right, 0 … 1."""
+    one of the same conversation that it answers too. `sure`: how likely `answers` is right, 0 … 1."""
 
     message: int
     answers: int
@@ -84,7 +84,7 @@ class Linker:
         rows = np.where(told >= self._base, told - self._base, -1)
         question, scores, links = self._model.judge(evidence, self._links, first, end, rows)
         done = end if last else end - AHEAD
-        found = self._read_off(question, scores[: done - first], told)
+        found = self._read_off(question, scores[: done - first], rows)
         self._forget(links, done)
         return found
 
@@ -100,19 +100,26 @@ class Linker:
         likely[every, best] = 0
         likely[:, -1] = 0
         likely[answers == rows] = 0
-        author = self._columns.author
-        likely[:, :-1][author[choices[:, :-1]] != author[answers][:, None]] = 0
+        talk = self._talks(np.where(told[rows] >= 0, told[rows], answers))
+        likely[:, :-1][talk[choices[:, :-1]] != talk[rows][:, None]] = 0
         second = likely.argmax(1)
         also = np.where(likely[every, second] > ALSO, choices[every, second], -1)
-        told = told[rows]
-        said = told >= 0
-        answers = np.where(said, told, answers + self._base)
+        number = np.array(self._told, np.int64)[rows]
+        said = number >= 0
+        answers = np.where(said, number, answers + self._base)
         also = np.where(said | (also < 0), -1, also + self._base)
         columns = (rows + self._base, answers, also, np.where(said, 1.0, sure))
         return [
             Link(message, answered, None if other < 0 else other, certain)
             for message, answered, other, certain in zip(*(column.tolist() for column in columns), strict=True)
         ]
+
+    def _talks(self, answers: Array) -> Array:
+        """Which conversation each message is of, by the links of before and these `answers` of the rows after them."""
+        talk: Array = np.concatenate([self._links.parent, answers])
+        for _ in range(DEEPEST):
+            talk = talk[talk]
+        return talk
 
     def _forget(self, links: Links, done: int) -> None:
         """Keep the links of what is done, and of the rest what the next block looks back at."""

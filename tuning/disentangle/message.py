@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """`author` is the same for all of one person's messages, `name` what others call them; `at` in seconds.
 
     `answers` is the key of the message that this one is known to reply to, None where nobody said. A notice (somebody

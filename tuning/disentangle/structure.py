@@ -103,6 +103,9 @@ class Structure:
         self._answers_by = Occurrences(of * evidence.people + author[child], child, length)
         self._talk = Occurrences(root, rows, length)
         self._talk_by = Occurrences(root * evidence.people + author, rows, length)
+        self._first_answer = self._answers.before(rows, rows)
+        self._first_own_answer = self._own_answers.before(rows, rows)
+        self._place_in_talk = self._talk.before(root, rows)
 
     def finalists(self, scores: Array) -> Array:
         """[r, FINALISTS] places of the candidates that are left, farthest first."""
@@ -131,13 +134,14 @@ class Structure:
         spoke = evidence.before[one] >= 0
         by_own = other * evidence.people + own
         since = self._answers_by.last(by_own, one)
-        next_turn = self._answers_by.next(one * evidence.people + author, one)
-        newest = self._talk.last(talk, one)
-        took_part = self._talk_by.last(talk * evidence.people + own, one)
+        _, next_turn = self._answers_by.around(one * evidence.people + author, one)
+        in_talk = self._talk.before(talk, one)
+        newest = self._talk.last_of(talk, in_talk)
+        took_part, will_go_on = self._talk_by.around(talk * evidence.people + own, one)
         ahead = np.minimum(one + AHEAD, evidence.length)
-        count = self._answers.before(other, one) - self._answers.before(other, other)
+        count = self._answers.before(other, one) - self._first_answer[other]
         later = self._answers.before(other, ahead) - self._answers.before(other, one + 1)
-        selfish = self._own_answers.before(other, one) - self._own_answers.before(other, other)
+        selfish = self._own_answers.before(other, one) - self._first_own_answer[other]
         common = window.common
         back, next_back = one - answered, one - np.minimum(evidence.after[other], one)
         features = (
@@ -154,9 +158,9 @@ class Structure:
             spoke & linked & (parent[own_last] == answered), spoke & (root[own_last] == talk),
             np.log1p(count), since >= 0, np.log1p(later), np.log1p(selfish), next_turn - one <= AHEAD,
             newest == other, far(one - newest),
-            far(self._talk.before(talk, one) - self._talk.before(talk, other + 1)),
+            far(in_talk - self._place_in_talk[other] - 1),
             took_part >= 0, took_part > other,
-            self._talk_by.next(talk * evidence.people + own, one) - one <= AHEAD,
+            will_go_on - one <= AHEAD,
             _shared(common, one - first, back), _shared(common, one - first, next_back),
         )  # fmt: skip
         table = np.empty((len(SECOND_PAIR), len(one)), np.float32)
@@ -170,8 +174,8 @@ class Structure:
         likely = softmax(scores)
         ahead = np.minimum(rows + AHEAD, self._evidence.length)
         best = scores[:, :-1].max(1)
-        to_come = self._answers.before(rows, ahead) - self._answers.before(rows, rows)
-        own_to_come = self._own_answers.before(rows, ahead) - self._own_answers.before(rows, rows)
+        to_come = self._answers.before(rows, ahead) - self._first_answer[rows]
+        own_to_come = self._own_answers.before(rows, ahead) - self._first_own_answer[rows]
         ordered = np.sort(likely, 1)
         features = (
             likely[:, -1], ordered[:, -1], np.clip(scores[:, -1] - best, -8, 8) / 3, np.log1p(to_come),

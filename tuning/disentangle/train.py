@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,17 @@ from safetensors.numpy import save_file
 from tuning.disentangle.columns import MARKS, Columns, Reader
 from tuning.disentangle.evidence import Evidence
 from tuning.disentangle.irc import Log, read_logs
-from tuning.disentangle.learning import FIRST, SECOND, Taught, learn
-from tuning.disentangle.model import WEIGHTS, Question, ask, first_question, second_question
+from tuning.disentangle.learning import FIRST, PUPIL, SECOND, Taught, learn
+from tuning.disentangle.model import WEIGHTS, Question, ask, first_question, second_question, sentences
 from tuning.disentangle.network import Network
-from tuning.disentangle.structure import Links
+from tuning.disentangle.structure import Links, softmax
 from tuning.disentangle.window import BUCKETS, COUNTED, IN_LOG, WINDOW, bucket_of_column, look
 
 MOST_WORDS = 6000
 FEWEST_LOGS = 8
 """A word is learnt where so many logs have it and it is nobody's name: what few people say could tell who they are."""
 FOLDS = 3
+TEACHERS = 5
 LONGEST = 20
 CAUTION = 5.0
 """Pairs of the average kind that every count begins with."""
@@ -86,8 +87,13 @@ def train(logs: Sequence[Log], seed: int) -> dict[str, Array]:
             links = Links.likeliest(scores, question.others, seen.rows)
             again = second_question(seen, seen.alone, question, window, scores, links)
             second[number] = taught(spoken[number], seen, again)
-    print("second network")
-    last = learn([second[number] for number in range(len(spoken))], SECOND, len(words), seed)
+    asked_again = [second[number] for number in range(len(spoken))]
+    teachers = []
+    for number in range(TEACHERS):
+        print(f"second network, teacher {number + 1} of {TEACHERS}")
+        teachers.append(learn(asked_again, SECOND, len(words), seed + number))
+    print("second network, their pupil")
+    last = learn([with_opinions(one, teachers) for one in asked_again], PUPIL, len(words), seed)
     tensors |= {f"second.{name}": value for name, value in last.items()}
     return {
         "words": np.frombuffer("\n".join(words).encode(), np.uint8),
@@ -95,6 +101,19 @@ def train(logs: Sequence[Log], seed: int) -> dict[str, Array]:
         "counts": counts.astype(np.float16),
         **{name: value.astype(np.float16) for name, value in tensors.items()},
     }
+
+
+def with_opinions(taught: Taught, teachers: Sequence[Mapping[str, Array]]) -> Taught:
+    """The same for all rows of the log, with the teachers' mean opinion."""
+    question, known = taught.question, taught.alone.shape[1]
+    likely = np.zeros((len(question.others), question.others.shape[1] + 1), np.float32)
+    for weights in teachers:
+        messages = np.concatenate([sentences(taught.columns, weights["vectors"]), taught.alone], 1)
+        alone = np.concatenate([messages, question.alone[:, known:]], 1)
+        likely += softmax(ask(Network(weights), replace(question, alone=alone), messages)) / len(teachers)
+    right = np.zeros(likely.shape, bool)
+    right[taught.rows] = taught.right
+    return replace(taught, rows=np.arange(len(likely)), right=right, likely=likely)
 
 
 def vocabulary(logs: Sequence[Log]) -> list[str]:
