@@ -260,7 +260,7 @@ class Showing:
     def _pressed_under(self, shown: Shown) -> bool:
         """Whether a button of this very card was pressed: then it changes where it stands. Asked for in words, it is
         shown anew, where the asker looks."""
-        return self._incoming.pressed and self._incoming.reply_to in (None, shown.external_id)
+        return self._incoming.pressed and shown.stands_in(self._incoming.reply_to)
 
     def _once(self) -> str | None:
         """What the first message shown replies to; those after it stand below it."""

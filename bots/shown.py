@@ -72,10 +72,9 @@ class Shown:
         self._messages: list[_Message] = []
         self._stale: list[str] = []
 
-    @property
-    def external_id(self) -> str | None:
-        """The first message's; None before it was sent."""
-        return self._messages[0].external_id if self._messages else None
+    def stands_in(self, external_id: str | None) -> bool:
+        """Whether this is one of its messages."""
+        return external_id is not None and any(message.external_id == external_id for message in self._messages)
 
     def _key_of(self, number: int) -> str:
         return f"{self._key}:{number}" if self._answer_id is not None or number else self._key

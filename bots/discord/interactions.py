@@ -156,6 +156,7 @@ def incoming_of(asked: Interaction, account: str, text: str, *, reply_to: str | 
     thread = asked.channel is not None and asked.channel.type in _THREADS
     parent = asked.channel.parent_id if asked.channel is not None and thread else None
     known = asked.channel.name if asked.channel is not None else None
+    under = asked.message.id if asked.message is not None and asked.type == Kind.button else None
     return Incoming(
         account=account,
         channel=channel_key(account, place),
@@ -164,7 +165,7 @@ def incoming_of(asked: Interaction, account: str, text: str, *, reply_to: str | 
         role="member",
         text=text,
         external_id=asked.id,
-        reply_to=reply_to,
+        reply_to=reply_to or under,
         parent=None if parent is None else channel_key(account, int(parent)),
         server=None if asked.guild_id is None else server_key(account, int(asked.guild_id)),
         private=asked.guild_id is None,

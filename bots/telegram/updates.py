@@ -200,6 +200,7 @@ def _press(query: CallbackQuery, reader: Reader) -> Pressed | None:
         role="member",
         text=query.data,
         external_id=press_id(message.message_id, query.id),
+        reply_to=str(message.message_id),
         parent=_parent(place, reader),
         private=message.chat.type == ChatType.PRIVATE,
         mentioned=True,
