@@ -29,9 +29,9 @@ _SMALL = re.compile(r"^-(?=#[ \t])", re.MULTILINE)
 _ALT = r"!\[((?:\\.|[^\[\]\\\n]){0,300})\]"
 _ADDRESS = r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)"
 _IMAGE = re.compile(rf"(?<!\\){_ALT}{_ADDRESS}")
-_LINKED_IMAGE = re.compile(rf"(?<!\\)\[{_ALT}{_ADDRESS}\](?=\()")
+_LINKED_IMAGE = re.compile(rf"(?<![\\!])\[{_ALT}{_ADDRESS}\](?=\()")
 _BRACKETS = re.compile(r"[\[\]]")
-_LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n")
+_LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n(?=[^\n]*\S)")
 _STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
 _BARS = re.compile(r"(?<!\\)\|\|")
 
@@ -110,7 +110,9 @@ def _kept_block(token: Token, source: str) -> str:
     first, _, rest = source.rpartition("\n")
     closed = bool(first) and rest.strip(" \t>").startswith(token.markup)
     if token.markup != "```" or not closed:
-        return f"```{token.info.strip()}\n{_harmless_code(token.content.removesuffix(chr(10)))}\n```"
+        info = token.info.strip()
+        begin = f"```\n{_harmless_code(info)}" if "`" in info else f"```{info}"
+        return f"{begin}\n{_harmless_code(token.content.removesuffix(chr(10)))}\n```"
     return source
 
 
