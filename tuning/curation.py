@@ -22,6 +22,7 @@ from tuning.draft import Draft
 from tuning.funnel import Step
 from tuning.gathering import MIN_EXAMPLES, Gathering
 from tuning.held_out import FEWEST_HELD_OUT
+from tuning.private.names import Names, model_for
 from tuning.reading import Reading, Say
 from tuning.redacting import Redacted, Redacting
 from tuning.samples import Samples
@@ -58,8 +59,8 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
     """
     await channel_log.note_sources(database, assistant_id)
     with Draft(folder) as draft:
-        redacting = Redacting()
         async with database.long_session() as session:
+            redacting = Redacting(await _names(session, assistant_id))
             reading, gathering = await _run(session, assistant_id, draft, redacting, say)
         curated = _result(reading, gathering)
         require_enough(curated)
@@ -76,7 +77,7 @@ def silent(step: str, done: int, total: int) -> None:
 
 async def measure(session: AsyncSession, assistant_id: int, say: Say = silent) -> Curated:
     """The same counts without writing any text, as this session sees the store."""
-    return _result(*await _run(session, assistant_id, None, Redacting(), say))
+    return _result(*await _run(session, assistant_id, None, Redacting(), say))  # names change no count of messages
 
 
 async def redactions(
@@ -89,13 +90,18 @@ async def redactions(
     def changed(message: Redacted) -> None:
         samples.setdefault(message.kinds, Samples(limit)).offer(message)
 
-    redacting = Redacting(changed)
+    redacting = Redacting(await _names(session, assistant_id), changed)
     await _run(session, assistant_id, None, redacting, say)
     rare_first = sorted(samples.values(), key=lambda found: len(found.kept))
     taken: list[Redacted] = []
     for number, found in enumerate(rare_first):
         taken.extend(found.kept[: max(1, (limit - len(taken)) // (len(rare_first) - number))])
     return taken[:limit], dict(redacting.counts)
+
+
+async def _names(session: AsyncSession, assistant_id: int) -> Names | None:
+    model = model_for(cleaning_of(await session.get_one(Assistant, assistant_id)).language)
+    return Names(model) if model else None
 
 
 async def _run(

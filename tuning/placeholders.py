@@ -1,7 +1,8 @@
 """Typed placeholders for private details, the same for the same detail throughout one conversation.
 
 The first detail of a kind is `[email]`, another one `[email 2]`, and so on: who reads it, or learns from it, still sees
-that two people gave different numbers, and that somebody repeated one. Keeps digests of the details alone.
+that two people gave different numbers, and that somebody repeated one. A person's first name alone is the person whose
+whole name was said before. Keeps digests alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from tuning.private.names import KIND as PERSON
 from tuning.redaction import Span, detail_digest
 
 _NUMBERED = re.compile(r"\[(\w+) (\d+)\]")
@@ -38,9 +40,14 @@ class Placeholders:
 
     def _of(self, kind: str, detail: str) -> str:
         key = (kind, detail_digest(detail))
-        known = self._known.get(key)
-        if known is None:
-            self._counts[kind] += 1
-            count = self._counts[kind]
-            known = self._known[key] = f"[{kind}]" if count == 1 else f"[{kind} {count}]"
-        return known
+        if key not in self._known:
+            parts = [(kind, detail_digest(word)) for word in detail.split()] if kind == PERSON else []
+            known = next((self._known[part] for part in parts if part in self._known), None) or self._next(kind)
+            for part in (key, *parts):
+                self._known.setdefault(part, known)
+        return self._known[key]
+
+    def _next(self, kind: str) -> str:
+        self._counts[kind] += 1
+        count = self._counts[kind]
+        return f"[{kind}]" if count == 1 else f"[{kind} {count}]"

@@ -1,5 +1,6 @@
 """Redacting: private details out of whole conversations, each detail with one placeholder throughout.
 
+Names of people who are talked about are replaced where a spaCy model is installed; those who write keep theirs.
 Keeps digests of what was replaced, for the gate to look for in answers, and digests of what stands in taught answers,
 where a telephone number may be the point. Hands what it changed to whoever wants to see it; stores no text.
 """
@@ -12,6 +13,9 @@ from dataclasses import dataclass, replace
 
 from tuning.conversations import ChatMessage
 from tuning.placeholders import Placeholders
+from tuning.private.names import KIND as PERSON
+from tuning.private.names import Names, words_of
+from tuning.private.span import Span, is_free
 from tuning.redaction import detail_digest, find_private
 
 
@@ -26,9 +30,10 @@ class Redacted:
 
 
 class Redacting:
-    """One run's. `changed` is told of every message that is another one now."""
+    """One run's. `names` finds people's, where it may; `changed` is told of every message that is another one now."""
 
-    def __init__(self, changed: Callable[[Redacted], None] | None = None) -> None:
+    def __init__(self, names: Names | None = None, changed: Callable[[Redacted], None] | None = None) -> None:
+        self._names = names
         self.counts: Counter[str] = Counter()
         self.secrets: set[bytes] = set()
         self.meant: set[bytes] = set()
@@ -39,22 +44,30 @@ class Redacting:
         """The messages without private details; what the authors in `as_meant` wrote stays as it stands."""
         placeholders = Placeholders()
         return [
-            self._as_meant(message) if message.author_id in as_meant else self._without_private(message, placeholders)
-            for message in messages
+            self._as_meant(message) if message.author_id in as_meant else self._without(message, spans, placeholders)
+            for message, spans in zip(messages, self._spans(messages), strict=True)
         ]
+
+    def _spans(self, messages: Sequence[ChatMessage]) -> list[list[Span]]:
+        found = [find_private(message.text) for message in messages]
+        if self._names is not None:
+            writing = words_of(message.author for message in messages)
+            for spans, people in zip(found, self._names.find([one.text for one in messages], writing), strict=True):
+                spans.extend([person for person in people if is_free(person, spans)])
+                spans.sort()
+        return found
 
     def _as_meant(self, message: ChatMessage) -> ChatMessage:
         self.meant.update(detail_digest(message.text[start:stop]) for start, stop, _ in find_private(message.text))
         return message
 
-    def _without_private(self, message: ChatMessage, placeholders: Placeholders) -> ChatMessage:
+    def _without(self, message: ChatMessage, spans: list[Span], placeholders: Placeholders) -> ChatMessage:
         if self._is_private(message.author):
             message = replace(message, author=placeholders.name(message.author, find_private(message.author)))
-        spans = find_private(message.text)
         if not spans:
             return message
         self.counts.update(kind for _, _, kind in spans)
-        self.secrets.update(detail_digest(message.text[start:stop]) for start, stop, _ in spans)
+        self.secrets.update(detail_digest(message.text[start:stop]) for start, stop, kind in spans if kind != PERSON)
         after = placeholders.replace(message.text, spans)
         if self._changed is not None:
             kinds = tuple(dict.fromkeys(kind for _, _, kind in spans))

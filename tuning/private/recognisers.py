@@ -1,25 +1,19 @@
 """Bank accounts, national ids, wallets and network addresses, by presidio's pattern recognisers.
 
 Used are those that check what they find, and, after a word that names such a number (“passport”, “SSN”), those that
-only know its form. presidio is loaded when the first text comes that may hold one, and without torch and transformers,
-which it would bring along for recognisers that are not used here.
+only know its form. presidio is loaded when the first text comes that may hold one (tuning/private/presidio.py).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 from tuning.private.numbers import DATE, is_iban
+from tuning.private.presidio import presidio_module
 from tuning.private.span import Span, inside, links
 
 CHECKED = (
@@ -49,7 +43,6 @@ SMALL = 30
 """Four numbers that are all under it are a version, or a resolver that everybody knows."""
 FEWEST_GROUPS = 3
 """Of an IPv6 address that is one: “fde::” is a nickname and a colon."""
-HEAVY = ("torch", "transformers", "stanza")
 
 _NAMING = re.compile(
     r"\b(?:passport|passnummer|reisepass|passaporto|pasaporte|passeport|personalausweis|ausweis|carta d.identit|"
@@ -191,26 +184,4 @@ def _found(name: str, text: str) -> list[tuple[int, int, float]]:
 
 @cache
 def _recogniser(name: str) -> Any:
-    return getattr(_presidio(), name)()
-
-
-@lru_cache(maxsize=1)
-def _presidio() -> ModuleType:
-    absent = _Absent()
-    sys.meta_path.insert(0, absent)
-    try:
-        return import_module("presidio_analyzer.predefined_recognizers")
-    finally:
-        sys.meta_path.remove(absent)
-
-
-class _Absent(MetaPathFinder):
-    """While one thread imports, HEAVY modules are not there for it. Others' imports go on as ever."""
-
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
-        if threading.get_ident() == self._thread and fullname.partition(".")[0] in HEAVY:
-            raise ModuleNotFoundError(f"{fullname} is not needed here", name=fullname)
-        return None
+    return getattr(presidio_module("presidio_analyzer.predefined_recognizers"), name)()
