@@ -33,7 +33,7 @@ LEAST_SCORE = 0.35
 def presidio() -> Find:
     """presidio's pattern recognisers as its analyzer loads them for English, without a language model."""
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
-    tldextract = presidio_module("tldextract")
+    tldextract: Any = presidio_module("tldextract")
     tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)  # it never goes to the network
     registry = presidio_module("presidio_analyzer").RecognizerRegistry()
     registry.load_predefined_recognizers(languages=["en"])
