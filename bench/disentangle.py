@@ -4,8 +4,8 @@
 
 DIR holds NAME.ascii.txt and NAME.annotation.txt (Kummerfeld et al., ACL 2019). Scored as their paper does: every
 message from line 1,000 on, the server's notices among them, and all links of these. `messages_per_second` is over all
-lines of all logs, by processor time on one core, from the text of the line to its link; loading the model and reading
-the files do not count.
+messages of all logs, by processor time on one core, from the message to its link; loading the model and reading the
+files do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # ruff: noqa: E402
 from bench.disentangle_measures import Links, conversations, score_conversations, score_links
 from config.errors import ParlanceError
-from tuning.disentangle.irc import FIRST_JUDGED, Log, read_lines, read_logs
+from tuning.disentangle.irc import FIRST_JUDGED, Log, read_logs
 from tuning.disentangle.linker import all_links
 
 ROUNDS = 3
@@ -48,7 +48,7 @@ def measure(folder: Path) -> dict[str, object]:
     for _ in range(ROUNDS):
         begin = time.process_time()
         for log in logs:
-            all_links(read_lines(log.lines))
+            all_links(log.messages)
         seconds.append(time.process_time() - begin)
     annotated = [{(message, one) for message, ones in log.answered.items() for one in ones} for log in logs]
     links = score_links(list(zip(annotated, found, strict=True)))

@@ -25,6 +25,7 @@ MOST_WORDS = 40
 MOST_LETTERS = 400
 MOST_NAMES = 20_000
 """Names remembered, by who spoke last: a room may have any number of people."""
+MOST_CORES = 100_000
 SHAPE = (
     "letters",
     "words",
@@ -86,6 +87,16 @@ class Columns:
         return Columns(**joined)
 
 
+class _Cores(dict[str, str]):
+    """Words without the marks around them, those met before at once; no more than so many."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= MOST_CORES:
+            self.clear()
+        core = self[word] = word.strip(MARKS)
+        return core
+
+
 class Reader:
     """Reads messages one after another; remembers who is called what."""
 
@@ -93,6 +104,7 @@ class Reader:
         self._words = words
         self._authors: dict[Hashable, int] = {}
         self._names: dict[str, int] = {}
+        self._cores = _Cores()
 
     def read(self, messages: Sequence[Message]) -> Columns:
         """The columns of these messages, none of them a notice."""
@@ -105,7 +117,7 @@ class Reader:
         counts: list[int] = []
         words: list[int] = []
         unknown = len(self._words)
-        known, names, ids = self._words.get, self._names, self._authors
+        known, names, ids, core_of = self._words.get, self._names, self._authors, self._cores.__getitem__
         for message in messages:
             author = ids.setdefault(message.author, len(ids))
             authors.append(author)
@@ -113,7 +125,7 @@ class Reader:
                 self._remember(message.name, author)
             text = message.text
             spoken = text.casefold().split()
-            cores = dict.fromkeys([word.strip(MARKS) for word in spoken[:MOST_WORDS]])
+            cores = dict.fromkeys(map(core_of, spoken[:MOST_WORDS]))
             cores.pop("", None)
             called: tuple[int, ...] = _NONE
             lead = 0

@@ -48,6 +48,14 @@ def long(seconds: Array) -> Array:
     return found
 
 
+def rank(scores: Array) -> Array:
+    """[r, k]: how many of a row's scores are greater, or as great and before."""
+    mine, others = scores[:, :, None], scores[:, None, :]
+    earlier = np.tri(scores.shape[1], k=-1, dtype=bool)
+    found: Array = ((others > mine) | ((others == mine) & earlier)).sum(2, dtype=np.int8)
+    return found
+
+
 class Evidence:
     """Of one stretch of a log: what is known of its messages before anybody has asked who answers whom."""
 
@@ -129,7 +137,7 @@ class Evidence:
             one - told <= FAR, will_tell - one <= AHEAD, will_ask - one <= AHEAD,
             far(was_named), was_named == 0,
             common, window.rarest.ravel()[flat], common == 0, score.ravel() / 5,
-            np.argsort(np.argsort(-score, 1), 1).ravel() / CANDIDATES,
+            rank(score).ravel() / CANDIDATES,
         )  # fmt: skip
         for row, feature in enumerate(derived, _BITS):
             features[row] = feature

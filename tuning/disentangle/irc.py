@@ -29,7 +29,6 @@ class Log:
     """`answered`: for each message judged, the ones it answers; itself where it begins a conversation."""
 
     name: str
-    lines: list[str]
     messages: list[Message]
     answered: dict[int, set[int]]
 
@@ -48,7 +47,7 @@ def read_logs(folder: Path) -> list[Log]:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
         if lines and not lines[-1]:
             lines.pop()
-        logs.append(Log(name, lines, read_lines(lines), _annotated(annotation, len(lines))))
+        logs.append(Log(name, read_lines(lines), _annotated(annotation, len(lines))))
     return logs
 
 

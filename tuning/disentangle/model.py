@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from tuning.disentangle.columns import Columns
 from tuning.disentangle.evidence import Evidence
 from tuning.disentangle.network import Network
-from tuning.disentangle.structure import Links, Structure
+from tuning.disentangle.structure import SECOND_PAIR, Links, Structure
 from tuning.disentangle.window import CANDIDATES, WINDOW, Window, choose, look
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
@@ -113,13 +113,15 @@ def second_question(
     structure = Structure(evidence, links)
     kept = structure.finalists(scores)
     shown = len(kept)
-    pairs = np.take_along_axis(asked.pairs.reshape(-1, shown, CANDIDATES), kept[None], 2).reshape(len(asked.pairs), -1)
-    more = structure.pairs(scores, asked.others, kept, window)
+    known = len(asked.pairs)
+    pairs = np.empty((known + len(SECOND_PAIR), kept.size), np.float32)
+    np.take(asked.pairs, (np.arange(shown)[:, None] * CANDIDATES + kept).ravel(), 1, pairs[:known])
+    structure.pairs(scores, asked.others, kept, window, pairs[known:])
     alone = np.concatenate([messages[asked.first : asked.first + shown], structure.alone(scores, asked.first)], 1)
     return Question(
         asked.first,
         np.take_along_axis(asked.others, kept, 1),
         np.take_along_axis(asked.outside, kept, 1),
-        np.concatenate([pairs, more]),
+        pairs,
         alone,
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuning.disentangle.evidence import AHEAD, Evidence, far
+from tuning.disentangle.evidence import AHEAD, Evidence, far, rank
 from tuning.disentangle.occurrences import Occurrences
 from tuning.disentangle.window import CANDIDATES, WINDOW, Window
 
@@ -113,8 +113,8 @@ class Structure:
         kept.sort(axis=1)
         return kept
 
-    def pairs(self, scores: Array, candidates: Array, kept: Array, window: Window) -> Array:
-        """[len(SECOND_PAIR), r · FINALISTS]."""
+    def pairs(self, scores: Array, candidates: Array, kept: Array, window: Window, table: Array) -> None:
+        """Fills `table` [len(SECOND_PAIR), r · FINALISTS]."""
         evidence, links = self._evidence, self._links
         shown = len(kept)
         first = window.first
@@ -147,7 +147,7 @@ class Structure:
         features = (
             share.ravel(), np.clip(score - scores.max(1, keepdims=True), -8, 0).ravel() / 3,
             np.clip(score - scores[:, -1:], -8, 8).ravel() / 3,
-            np.argsort(np.argsort(-score, 1), 1).ravel() / FINALISTS,
+            rank(score).ravel() / FINALISTS,
             (share >= likely.max(1, keepdims=True)).ravel(),
             total.ravel(), (share / np.maximum(total, 1e-3)).ravel(),
             links.begins[other], links.sure[other],
@@ -163,10 +163,8 @@ class Structure:
             will_go_on - one <= AHEAD,
             _shared(common, one - first, back), _shared(common, one - first, next_back),
         )  # fmt: skip
-        table = np.empty((len(SECOND_PAIR), len(one)), np.float32)
         for row, feature in enumerate(features):
             table[row] = feature
-        return table
 
     def alone(self, scores: Array, first: int) -> Array:
         """[r, len(SECOND_ALONE)]."""
