@@ -30,8 +30,9 @@ _ALT = r"!\[((?:\\.|[^\[\]\\\n]){0,300})\]"
 _ADDRESS = r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)"
 _IMAGE = re.compile(rf"(?<!\\){_ALT}{_ADDRESS}")
 _LINKED_IMAGE = re.compile(rf"(?<![\\!])\[{_ALT}{_ADDRESS}\](?=\()")
+_DESTINATION = re.compile(r"(?<=\])\(\s*[^()\s]{1,600}\s*\)")
 _BRACKETS = re.compile(r"[\[\]]")
-_LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n(?=[^\n]*\S)")
+_LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n(?=[ \t>]*[^\s>])")
 _STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
 _BARS = re.compile(r"(?<!\\)\|\|")
 
@@ -126,6 +127,8 @@ def _text(text: str) -> str:
     text = _QUOTES.sub(r"\1 ", text)  # three of them in a row would quote all that follows
     text = _TASK.sub(lambda found: found[1] + ("☐" if found[2] == " " else "☑"), text)
     text = _SMALL.sub(r"\\-", text)
+    text = _with_links_for_pictures(text, _LINKED_IMAGE)
+    text = _with_links_for_pictures(text, _IMAGE)
     last = len(text) - len(text.rstrip("\\"))
     return _outside_code(text + "\\" * (last % 2), _inline)  # a backslash at the end is meant as one
 
@@ -141,7 +144,9 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
 
 def _code_spans(text: str) -> Iterator[tuple[int, int]]:
     """Where inline code begins and ends: backticks up to the next run of as many."""
+    addresses = [found.span() for found in _DESTINATION.finditer(text)]
     runs = [found.span() for found in _BACKTICKS.finditer(text)]
+    runs = [run for run in runs if not any(start < run[0] < end for start, end in addresses)]
     at = 0
     while at < len(runs):
         start, end = runs[at]
@@ -155,20 +160,30 @@ def _code_spans(text: str) -> Iterator[tuple[int, int]]:
             at = closing + 1
 
 
-def _picture(found: re.Match[str]) -> str:
-    """A link in its place; within other brackets it stays as it is."""
-    depth = 0
-    for bracket in _BRACKETS.findall(found.string, 0, found.start()):
-        depth = max(0, depth + (1 if bracket == "[" else -1))
-    if depth:
-        return found[0]
-    return f"[{found[1]}]({found[2]})" if found[1].strip() else found[2].strip("<>")
+def _with_links_for_pictures(text: str, pattern: re.Pattern[str]) -> str:
+    """A picture is a link with its description, a linked picture the link; within other brackets it stays as it is."""
+    masked = text
+    for start, end in _code_spans(text):
+        masked = masked[:start] + "\0" * (end - start) + masked[end:]
+    done, depth, written = 0, 0, []
+    for found in pattern.finditer(masked):
+        for bracket in _BRACKETS.findall(masked, done, found.start()):
+            depth = max(0, depth + (1 if bracket == "[" else -1))
+        name, address = (text[slice(*found.span(group))] for group in (1, 2))
+        shown = name if name.strip() else address.strip("<>")
+        if depth:
+            link = text[slice(*found.span())]
+        elif pattern is _LINKED_IMAGE:
+            link = f"[{shown}]"
+        else:
+            link = f"[{name}]({address})" if name.strip() else shown
+        written += [text[done : found.start()], link]
+        done = found.end()
+    return "".join([*written, text[done:]])
 
 
 def _inline(text: str) -> str:
     text = _LINE_BREAK.sub(r"\1\n", text)
-    text = _LINKED_IMAGE.sub(lambda found: f"[{found[1] if found[1].strip() else found[2].strip('<>')}]", text)
-    text = _IMAGE.sub(_picture, text)
     text = NAME.sub(lambda found: r"\_\_" + found[0][2:-2] + r"\_\_", text)
     text = _STRONG.sub(r"**\1**", text)
     return _without_mentions(_without_accidental_spoilers(text))
