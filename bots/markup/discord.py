@@ -30,7 +30,7 @@ _ALT = r"!\[((?:\\.|[^\[\]\\\n]){0,300})\]"
 _ADDRESS = r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)"
 _IMAGE = re.compile(rf"(?<!\\){_ALT}{_ADDRESS}")
 _LINKED_IMAGE = re.compile(rf"(?<![\\!])\[{_ALT}{_ADDRESS}\](?=\()")
-_DESTINATION = re.compile(r"(?<=\])\(\s*[^()\s]{1,600}\s*\)")
+_DESTINATION = re.compile(r"(?<=\])\(\s*[^()\s]{1,600}(?:\s+[\"'(][^\n]{0,100}?[\"')])?\s*\)")
 _BRACKETS = re.compile(r"[\[\]]")
 _LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n(?=[ \t>]*[^\s>])")
 _STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
