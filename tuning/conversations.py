@@ -74,10 +74,11 @@ class _Seen:
 
 
 class ConversationBuilder:
-    """Takes the messages of one chat one by one; gives each conversation once it is over."""
+    """Takes the messages of one chat one by one; gives each conversation once it is over. `learnt`: by the model; else
+    by replies, names and time alone, which is much quicker and near enough to count by."""
 
-    def __init__(self) -> None:
-        self._linker = Linker()
+    def __init__(self, *, learnt: bool = True) -> None:
+        self._linker = Linker() if learnt else None
         self._waiting: deque[ChatMessage] = deque()
         self._placed: deque[tuple[ChatMessage, Conversation]] = deque(maxlen=WINDOW)
         self._speakers: Counter[int] = Counter()
@@ -89,6 +90,9 @@ class ConversationBuilder:
 
     def take(self, message: ChatMessage) -> Iterator[Conversation]:
         """Add one message; yields the conversations that are over by now."""
+        if self._linker is None:
+            yield from self._put(message, None)
+            return
         self._waiting.append(message)
         spoken = Message(
             message.author_id, message.author, message.sent_at, message.text, message.external_id, message.reply_to
@@ -97,27 +101,30 @@ class ConversationBuilder:
 
     def finish(self) -> Iterator[Conversation]:
         """Yields all that are still open. The builder is empty then."""
-        yield from self._place(self._linker.finish())
+        if self._linker is not None:
+            yield from self._place(self._linker.finish())
         while self._open:
             yield self._close(next(iter(self._open.values())))
 
     def _place(self, links: Sequence[Link]) -> Iterator[Conversation]:
         """Put the longest waiting messages, whose links are known now, where they belong."""
         for link in links:
-            message = self._waiting.popleft()
-            while self._open:
-                oldest = next(iter(self._open.values()))
-                if len(self._open) <= MOST_OPEN and message.sent_at - oldest.last_at <= REMEMBERED_SECONDS:
-                    break
-                yield self._close(oldest)
-            conversation = self._find(message, link)
-            if conversation is not None and len(conversation.messages) >= MOST_MESSAGES:
-                yield self._close(conversation)
-                conversation = None
-            if conversation is None:
-                conversation = Conversation()
-            conversation.messages.append(message)
-            self._remember(message, conversation)
+            yield from self._put(self._waiting.popleft(), link)
+
+    def _put(self, message: ChatMessage, link: Link | None) -> Iterator[Conversation]:
+        while self._open:
+            oldest = next(iter(self._open.values()))
+            if len(self._open) <= MOST_OPEN and message.sent_at - oldest.last_at <= REMEMBERED_SECONDS:
+                break
+            yield self._close(oldest)
+        conversation = self._find(message, link)
+        if conversation is not None and len(conversation.messages) >= MOST_MESSAGES:
+            yield self._close(conversation)
+            conversation = None
+        if conversation is None:
+            conversation = Conversation()
+        conversation.messages.append(message)
+        self._remember(message, conversation)
 
     def _remember(self, message: ChatMessage, conversation: Conversation) -> None:
         self._open[id(conversation)] = conversation
@@ -144,12 +151,12 @@ class ConversationBuilder:
             self._last = None
         return conversation
 
-    def _find(self, message: ChatMessage, link: Link) -> Conversation | None:
+    def _find(self, message: ChatMessage, link: Link | None) -> Conversation | None:
         if message.reply_to is not None:
             replied = self._by_message.get(message.reply_to)
             if replied is not None:
                 return replied
-        if len(self._speakers) > TWO:
+        if link is not None and len(self._speakers) > TWO:
             found = self._answered(message, link) or self._named(message)
             return found or (self._only_one(message) if link.sure < SURE else None)
         named = self._named(message)

@@ -76,7 +76,7 @@ def silent(step: str, done: int, total: int) -> None:
 
 
 async def measure(session: AsyncSession, assistant_id: int, say: Say = silent) -> Curated:
-    """The same counts without writing any text, as this session sees the store."""
+    """The same counts without writing any text, as this session sees the store; of very much, near ones (Reading)."""
     return _result(*await _run(session, assistant_id, None, Redacting(), say))  # names change no count of messages
 
 
@@ -108,7 +108,7 @@ async def _run(
     session: AsyncSession, assistant_id: int, draft: Draft | None, redacting: Redacting, say: Say
 ) -> tuple[Reading, Gathering]:
     cleaning = cleaning_of(await session.get_one(Assistant, assistant_id))
-    reading = Reading(cleaning, recorded=draft is not None)
+    reading = Reading(cleaning, recorded=draft is not None, quick=draft is None)
     gathering = Gathering(cleaning, draft, redacting)
     async for given, conversations in reading.batches(session, assistant_id, say):
         gathering.take(given, conversations)

@@ -137,6 +137,19 @@ async def test_measuring_counts_the_same_and_writes_nothing(database: Database, 
     assert (measured.funnel, measured.people, measured.lineage) == (curated.funnel, curated.people, {})
 
 
+async def test_very_much_is_counted_without_the_model(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curated, _, _ = await curated_from(database, tmp_path, talk(60))
+
+    monkeypatch.setattr("tuning.conversations.Linker", None)
+    monkeypatch.setattr("tuning.reading.VERY_MUCH", 119)
+    async with database.long_session() as session:
+        assert (await measure(session, 1)).funnel == curated.funnel
+    with pytest.raises(TypeError):
+        await curate(database, 1, tmp_path / "again", silent)
+
+
 async def test_several_sources_are_learnt_together_and_told_apart_in_the_lineage(
     database: Database, tmp_path: Path
 ) -> None:
