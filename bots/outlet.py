@@ -15,8 +15,9 @@ from bots.events import Button
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of text that fits into one message: Markdown, in characters as the model wrote them. `plain`: show it
-    as it stands, without formatting."""
+    """A piece of text that fits into one message, formatted or not: Markdown as this outlet's `split` gave it. `plain`:
+    show it as it stands, without formatting, as far as the platform can; so it is while an answer is still being said
+    and what is open in it may yet be closed."""
 
     text: str
     plain: bool = False
@@ -40,7 +41,8 @@ class Outlet(Protocol):
     pace: float
 
     def split(self, markdown: str) -> list[Part]:
-        """The parts that together say all of `markdown`, each within the platform's limit."""
+        """The parts that together say all of `markdown`, each within the platform's limit; none where it shows
+        nothing. The same text gives the same parts."""
         ...
 
     async def send(self, part: Part, *, nonce: str, reply_to: str | None = None, buttons: Sequence[Button] = ()) -> str:
