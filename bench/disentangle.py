@@ -12,15 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
-for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_pool] = "1"  # one core is what is measured; numpy reads these when it is loaded
-
-# ruff: noqa: E402
 from bench.disentangle_measures import Links, conversations, score_conversations, score_links
 from config.errors import ParlanceError
 from tuning.disentangle.irc import FIRST_JUDGED, Log, read_logs

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
+from threadpoolctl import ThreadpoolController
 
 from tuning.disentangle.columns import Columns
 from tuning.disentangle.evidence import Evidence
@@ -48,6 +49,8 @@ class Model:
         self.words = {word: number for number, word in enumerate(listed)}
         self._counts = tensors["counts"].astype(np.float32)
         self._vectors = tensors["vectors"].astype(np.float32)
+        # Matrices this small are slower on several threads, which wait for each other in a loop that burns a core.
+        self._threads = ThreadpoolController()
         self._first, self._second = (
             Network({name.split(".")[1]: value for name, value in tensors.items() if name.startswith(which)})
             for which in ("first.", "second.")
@@ -68,12 +71,14 @@ class Model:
         what a message answers for certain, -1 where nobody said.
         """
         question, window = first_question(evidence, self._counts, first, end)
-        scores = ask(self._first, question, evidence.alone)
+        with self._threads.limit(limits=1, user_api="blas"):
+            scores = ask(self._first, question, evidence.alone)
         links = known.followed_by(Links.likeliest(scores, question.others, np.arange(first, end)))
         links = links.told(told[:end])
         messages = messages_of(evidence, self._vectors)
         question = second_question(evidence, messages, question, window, scores, links)
-        return question, ask(self._second, question, messages), links
+        with self._threads.limit(limits=1, user_api="blas"):
+            return question, ask(self._second, question, messages), links
 
 
 def ask(network: Network, question: Question, messages: Array) -> Array:
