@@ -30,7 +30,8 @@ _ALT = r"!\[((?:\\.|[^\[\]\\\n]){0,300})\]"
 _ADDRESS = r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)"
 _IMAGE = re.compile(rf"(?<!\\){_ALT}{_ADDRESS}")
 _LINKED_IMAGE = re.compile(rf"(?<![\\!])\[{_ALT}{_ADDRESS}\](?=\()")
-_DESTINATION = re.compile(r"(?<=\])\(\s*[^()\s]{1,600}(?:\s+[\"'(][^\n]{0,100}?[\"')])?\s*\)")
+_DESTINATION = re.compile(r"\[[^\[\]\n]{0,300}\](\(\s*[^()\s]{1,600}(?:\s+[\"'(][^\n]{0,100}?[\"')])?\s*\))")
+_GROWING = re.compile(r"[@<_`~\\#-]|    |\t")
 _BRACKETS = re.compile(r"[\[\]]")
 _LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n(?=[ \t>]*[^\s>])")
 _STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
@@ -58,6 +59,9 @@ def render(piece: Piece) -> str:
 
 def formatted(piece: Piece) -> bool:
     """Whether there is room for what Discord needs to show it as it is meant."""
+    added = 8 * (len(_GROWING.findall(piece.text)) + 1)  # the most that any of these grows by
+    if "|" not in piece.text and len(piece.text) + added <= LIMIT:
+        return True
     return len(_rendered(piece.text)) <= LIMIT
 
 
@@ -144,7 +148,7 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
 
 def _code_spans(text: str) -> Iterator[tuple[int, int]]:
     """Where inline code begins and ends: backticks up to the next run of as many."""
-    addresses = [found.span() for found in _DESTINATION.finditer(text)]
+    addresses = [found.span(1) for found in _DESTINATION.finditer(text)]
     runs = [found.span() for found in _BACKTICKS.finditer(text)]
     runs = [run for run in runs if not any(start < run[0] < end for start, end in addresses)]
     at = 0

@@ -58,6 +58,8 @@ def split(text: str, limit: int, measure: Callable[[str], int] = len) -> list[Pi
     """`text` in pieces of at most `limit`. `measure` gives a text's length and adds up over characters."""
     if limit < SMALLEST_LIMIT:
         raise ValueError(f"a limit of {limit} is too small")
+    if text and measure(text) <= limit:
+        return [Piece(text)]
     packing = _Packing(text, limit, measure)
     for block in blocks(text):
         packing.add(block)

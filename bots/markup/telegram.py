@@ -30,6 +30,8 @@ RULE, BULLET = "———", "• "
 _LANGUAGE = re.compile(r"[\w+#.-]{1,32}")
 _LINKABLE = re.compile(r"https?://[^/\s]|mailto:[^\s]|tel:[^\s]|tg://[^\s]", re.IGNORECASE)
 _BACKTICKS = re.compile(r"`+")
+_GROWS = re.compile(r"\||[-*+.)][ \t]+(?:[-*+]|\d{1,9}[.)])(?:\s|$)")
+_MARKS = re.compile(r"[*_~\[<>]")
 _TASK = re.compile(r"\[([ xX])\] ")
 _STYLES = {"strong": "bold", "em": "italic", "s": "strikethrough", "spoiler": "spoiler"}
 
@@ -41,13 +43,22 @@ def split(markdown: str) -> list[Part]:
 
 def pieces(markdown: str) -> list[Piece]:
     """The same with their sources: `joined(pieces(markdown)) == markdown`."""
-    return fitting(markdown, LIMIT, utf16_len, lambda text: _within_limits(_rendered(text)))
+    return fitting(markdown, LIMIT, utf16_len, lambda text: _surely_fits(text) or _within_limits(_rendered(text)))
 
 
 def part(piece: Piece) -> Part:
     """A piece as the presenter hands it on; plain where its formatting is more than a message may have."""
+    if _surely_fits(piece.text):
+        return Part(piece.text)
     rendered = _rendered(piece.text)
     return Part(piece.text, plain=rendered is None or not _within_limits(rendered))
+
+
+def _surely_fits(text: str) -> bool:
+    """Whether so little in it can mean anything that it need not be rendered to know: marks for fewer entities than are
+    allowed, and nothing that takes much more room than its source, as tables do and lists that begin in one line."""
+    entities = len(_MARKS.findall(text)) + 3 * text.count("`") + 2 * text.count("#")  # code cuts what it stands in
+    return len(text) < LIMIT // 2 and entities < MOST_ENTITIES and _GROWS.search(text) is None
 
 
 def _within_limits(rendered: tuple[str, list[Entity]] | None) -> bool:
