@@ -112,7 +112,8 @@ class _Scorer(nn.Module):
         inside = examples.pairs[~examples.outside].float()
         for name, table in (("pair", inside), ("alone", examples.alone), ("more", examples.more)):
             self.register_buffer(f"{name}_mean", table.mean(0))
-            self.register_buffer(f"{name}_spread", table.std(0, correction=0) + SPREAD)
+            spread = table.std(0, correction=0) if table.shape[1] else table[0]
+            self.register_buffer(f"{name}_spread", spread + SPREAD)
 
     def forward(self, examples: _Examples, rows: Tensor) -> Tensor:
         """Scores [b, k + 1] of these rows."""
