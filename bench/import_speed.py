@@ -87,7 +87,7 @@ async def _import(file: Path, home: Path) -> dict[str, float]:
     curated = await curate(database, 1, home / "run", silent)
     end = time.perf_counter()
     await database.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "stored": imported.messages,
         "conversations": curated.conversations,
@@ -95,7 +95,8 @@ async def _import(file: Path, home: Path) -> dict[str, float]:
         "import_seconds": round(middle - begin, 2),
         "curation_seconds": round(end - middle, 2),
         "seconds": round(end - begin, 2),
-        "peak_bytes": peak,
+        "processor_seconds": round(used.ru_utime + used.ru_stime, 2),
+        "peak_bytes": used.ru_maxrss * 1024,
     }
 
 
@@ -135,6 +136,7 @@ def main() -> int:
             f"{figures['messages']:,.0f} entries, {figures['file_bytes'] / 1e6:.0f} MB, {figures['stored']:,.0f} stored"
         )
         print(f"import {figures['import_seconds']} s, curation {figures['curation_seconds']} s")
+        print(f"{figures['processor_seconds']} s of processor time")
         print(f"{figures['messages_a_second']:,.0f} messages a second, peak {figures['peak_bytes'] / 1e6:.0f} MB")
     if figures["peak_bytes"] > MEMORY_LIMIT:
         print(f"the peak is over {MEMORY_LIMIT / 1e6:.0f} MB", file=sys.stderr)

@@ -28,7 +28,8 @@ _MEDIA = re.compile(
     r"|[\[(<](?:a |an )?(?:photo|picture|image|video|gif|sticker|audio|voice(?: message| note)?|file|document|"
     r"attachment|album|media|foto|bild|imagen|imagem|immagine|vidéo|autocollant|aufkleber|sprachnachricht|datei|"
     r"фото|видео|стикер|файл|голосовое сообщение)[\])>]"
-    r"|[\w .()-]{1,100}\.(?:jpe?g|png|gif|webp|heic|mp4|mov|webm|mp3|ogg|opus|m4a|pdf|docx?|zip)"
+    r"|(?:(?:IMG|VID|Screenshot|Screen Shot|WhatsApp|Bildschirmfoto|Photo)[\w .()-]{0,80}|[\w.()-]{1,100})"
+    r"\.(?:jpe?g|png|gif|webp|heic|mp4|mov|webm|mp3|ogg|opus|m4a|pdf|docx?|zip)"
     r"(?: \([^()]{4,30}\))?",
     re.IGNORECASE,
 )
@@ -64,14 +65,11 @@ def is_reaction_alone(text: str) -> bool:
 
 def is_stand_in(text: str) -> bool:
     """“<Media omitted>”, “[Photo]”, “IMG_0412.jpg”: where a picture, a voice or a file was."""
-    end = text.rstrip()[-1:]
-    return (end in ">])" or text[-8:].lower().rstrip().endswith(_ENDS)) and _MEDIA.fullmatch(text.strip()) is not None
+    return text.rstrip().endswith(_ENDS) and _MEDIA.fullmatch(text.strip()) is not None
 
 
-_ENDS = (
-    "omitted", ".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".mp4", ".mov", ".webm", ".mp3", ".ogg", ".opus",
-    ".m4a", ".pdf", ".doc", ".docx", ".zip",
-)  # fmt: skip
+_FILES = ("jpg", "jpeg", "png", "gif", "webp", "heic", "mp4", "mov", "webm", "mp3", "ogg", "opus", "m4a", "pdf", "doc")
+_ENDS = (">", "]", ")", "omitted", "docx", "zip", *_FILES, *(end.upper() for end in _FILES))
 
 
 def is_bot_name(name: str) -> bool:

@@ -50,8 +50,10 @@ RUNA = 1
         (
             is_stand_in,
             ["<Media omitted>", "<Medien ausgeschlossen>", "[Photo]", "(sticker)", "image omitted", "IMG_0412.jpg",
+             "Screenshot 2024-05-06 at 10.00.00.png",
              "IMG-2024-WA0001.jpg (file attached)"],
-            ["see IMG_0412.jpg, lovely", "<3", "[edit] done", "(photo) of the boat", "what was omitted"],
+            ["see IMG_0412.jpg, lovely", "it prompts with Screenshot.png",
+             "<3", "[edit] done", "(photo) of the boat", "what was omitted"],
         ),
         (
             is_bot_name,
