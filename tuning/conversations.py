@@ -175,7 +175,7 @@ class ConversationBuilder:
         if not 0 < back <= len(self._placed):
             return None
         answered, conversation = self._placed[-back]
-        recent = message.sent_at - answered.sent_at <= NAMED_SECONDS
+        recent = message.sent_at - answered.sent_at <= FOLLOWS_SECONDS  # older ones are found by reply or by name
         return conversation if recent and id(conversation) in self._open else None
 
     def _only_one(self, message: ChatMessage) -> Conversation | None:

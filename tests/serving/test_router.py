@@ -123,8 +123,8 @@ async def test_resolving_asks_the_database_once(filled: Database) -> None:
     async with filled.session() as session:
         await set_route(session, "account", "tg", "quill")
     async with filled.session() as session:
-        await session.connection()
-        event.listen(filled.engine.sync_engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        engine = (await session.connection()).engine
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
         await resolve(session, EVERYWHERE)
     assert len(asked) == 1
 
