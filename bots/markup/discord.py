@@ -23,18 +23,18 @@ LIMIT = 2000
 """Characters of a message."""
 _MENTION = re.compile(r"@(?=everyone|here)|<(?:@[!&]?|#)(?=\d)|<(?=/[^<>\n]{1,100}:\d)")
 _BACKTICKS = re.compile(r"`+")
-_QUOTES = re.compile(r"^( {0,3}>)(?=>)", re.MULTILINE)
-_TASK = re.compile(r"^([ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[([ xX])\](?=[ \t])", re.MULTILINE)
-_SMALL = re.compile(r"^-(?=#[ \t])", re.MULTILINE)
+_LINE_BEGINS = re.compile(
+    r"^(?:(?P<quote> {0,3}>)(?=>)|(?P<item>[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[(?P<task>[ xX])\](?=[ \t])|-(?=#[ \t]))",
+    re.MULTILINE,
+)
 _ALT = r"!\[((?:\\.|[^\[\]\\\n]){0,300})\]"
 _ADDRESS = r"\((<[^<>\n]{1,600}>|[^()\s]{1,600})(?:[ \t]+[\"'(][^\n]{0,100}?[\"')])?\)"
 _IMAGE = re.compile(rf"(?<!\\){_ALT}{_ADDRESS}")
 _LINKED_IMAGE = re.compile(rf"(?<![\\!])\[{_ALT}{_ADDRESS}\](?=\()")
-_DESTINATION = re.compile(r"\[[^\[\]\n]{0,300}\](\(\s*[^()\s]{1,600}(?:\s+[\"'(][^\n]{0,100}?[\"')])?\s*\))")
 _GROWING = re.compile(r"[@<_`~\\#-]|    |\t")
 _BRACKETS = re.compile(r"[\[\]]")
 _LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n(?=[ \t>]*[^\s>])")
-_STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
+_STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])(?=[^_\n]*\w)([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
 _BARS = re.compile(r"(?<!\\)\|\|")
 
 _KNOWN_AS = {("list_item_open", "+"): "-", **{("heading_open", "#" * level): "###" for level in (4, 5, 6)}}
@@ -128,13 +128,26 @@ def _harmless_code(code: str) -> str:
 
 def _text(text: str) -> str:
     """Lines that are not code, with inline code as it is."""
-    text = _QUOTES.sub(r"\1 ", text)  # three of them in a row would quote all that follows
-    text = _TASK.sub(lambda found: found[1] + ("☐" if found[2] == " " else "☑"), text)
-    text = _SMALL.sub(r"\\-", text)
+    text = _at_lines(text)
     text = _with_links_for_pictures(text, _LINKED_IMAGE)
     text = _with_links_for_pictures(text, _IMAGE)
     last = len(text) - len(text.rstrip("\\"))
     return _outside_code(text + "\\" * (last % 2), _inline)  # a backslash at the end is meant as one
+
+
+def _at_lines(text: str) -> str:
+    """Lines that begin in a way of their own: quotes (three in a row would quote all that follows), tasks, and what
+    would be small print."""
+    code = list(_code_spans(text))
+
+    def changed(found: re.Match[str]) -> str:
+        if any(start < found.start() < end for start, end in code):
+            return found[0]
+        if found["task"] is not None:
+            return found["item"] + ("☐" if found["task"] == " " else "☑")
+        return f"{found['quote']} " if found["quote"] is not None else "\\-"
+
+    return _LINE_BEGINS.sub(changed, text)
 
 
 def _outside_code(text: str, change: Callable[[str], str]) -> str:
@@ -147,21 +160,37 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
 
 
 def _code_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where inline code begins and ends: backticks up to the next run of as many."""
-    addresses = [found.span(1) for found in _DESTINATION.finditer(text)]
-    runs = [found.span() for found in _BACKTICKS.finditer(text)]
-    runs = [run for run in runs if not any(start < run[0] < end for start, end in addresses)]
+    """Where inline code begins and ends: backticks up to the next run of as many, but for those in links."""
+    if "`" not in text:
+        return
+    runs = []
+    for found in _BACKTICKS.finditer(text):
+        backslashes = found.start() - len(text[: found.start()].rstrip("\\"))
+        runs.append((found.start() + backslashes % 2, *found.span()))
     at = 0
-    while at < len(runs):
-        start, end = runs[at]
-        backslashes = start - len(text[:start].rstrip("\\"))
-        start += backslashes % 2
-        closing = next((n for n in range(at + 1, len(runs)) if runs[n][1] - runs[n][0] == end - start), None)
-        if closing is None:
-            at += 1
-        else:
-            yield start, runs[closing][1]
-            at = closing + 1
+    for code in (token for token in _PARSER.parseInline(text)[0].children or () if token.type == "code_inline"):
+        for opening, closing in _pairs(runs, at, len(code.markup)):
+            start, end = runs[opening][0], runs[closing][2]
+            if _code(text[runs[opening][2] : runs[closing][1]]) == code.content:
+                yield start, end
+                at = closing + 1
+                break
+
+
+def _pairs(runs: list[tuple[int, int, int]], first: int, length: int) -> Iterator[tuple[int, int]]:
+    """Runs that may open code, each with the one that closes it. A run is where it opens, begins and ends."""
+    for opening in range(first, len(runs)):
+        if runs[opening][2] - runs[opening][0] == length:
+            for closing in range(opening + 1, len(runs)):
+                if runs[closing][2] - runs[closing][1] == length:
+                    yield opening, closing
+                    break
+
+
+def _code(inner: str) -> str:
+    """What stands between backticks, as Markdown shows it."""
+    said = inner.replace("\n", " ")
+    return said[1:-1] if said.startswith(" ") and said.endswith(" ") and said.strip() else said
 
 
 def _with_links_for_pictures(text: str, pattern: re.Pattern[str]) -> str:
