@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from bench.answers import answers
-from bench.platform_rules import discord_faults, telegram_faults
+from bench.platform_rules import discord_faults, telegram_faults, visible
 from bench.readings import alike, said, shown
 from bots.markup import discord, telegram
 from bots.markup.splitting import Piece, joined
@@ -58,7 +58,7 @@ def on_telegram(piece: Piece) -> Sent:
     wire = [{name: value for name, value in asdict(one).items() if value is not None} for one in entities]
     faults = telegram_faults(text, wire) + (["not formatted"] if part.plain else [])
     expected, arrived = said(piece.text), shown(text, wire)
-    if part.plain or (not expected and arrived):
+    if part.plain or (not visible(expected) and visible(arrived)):
         expected = shown(piece.text)  # what shows nothing as Markdown is shown as it stands
     return Sent(*alike(piece.text, expected, arrived), faults)
 

@@ -34,7 +34,7 @@ _LINKED_IMAGE = re.compile(rf"(?<![\\!])\[{_ALT}{_ADDRESS}\](?=\()")
 _GROWING = re.compile(r"[@<_`~\\#-]|    |\t")
 _BRACKETS = re.compile(r"[\[\]]")
 _LINE_BREAK = re.compile(r"(?<![\\#*+>\s-])((?:\\\\)*)\\\n(?=[ \t>]*[^\s>])")
-_STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])(?=[^_\n]*\w)([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
+_STRONG = re.compile(r"(?<![\w\\_])__(?=[^\s_])(?=[^_\n]*[^\W_])([^_\n]{1,300}?)(?<=[^\s_])__(?![\w_])")
 _BARS = re.compile(r"(?<!\\)\|\|")
 
 _KNOWN_AS = {("list_item_open", "+"): "-", **{("heading_open", "#" * level): "###" for level in (4, 5, 6)}}
@@ -168,13 +168,20 @@ def _code_spans(text: str) -> Iterator[tuple[int, int]]:
         backslashes = found.start() - len(text[: found.start()].rstrip("\\"))
         runs.append((found.start() + backslashes % 2, *found.span()))
     at = 0
-    for code in (token for token in _PARSER.parseInline(text)[0].children or () if token.type == "code_inline"):
+    for code in _codes(_PARSER.parseInline(text)):
         for opening, closing in _pairs(runs, at, len(code.markup)):
             start, end = runs[opening][0], runs[closing][2]
             if _code(text[runs[opening][2] : runs[closing][1]]) == code.content:
                 yield start, end
                 at = closing + 1
                 break
+
+
+def _codes(tokens: list[Token]) -> Iterator[Token]:
+    for token in tokens:
+        if token.type == "code_inline":
+            yield token
+        yield from _codes(token.children or [])
 
 
 def _pairs(runs: list[tuple[int, int, int]], first: int, length: int) -> Iterator[tuple[int, int]]:
