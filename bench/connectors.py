@@ -28,6 +28,8 @@ from bench.connector_stages import STAGES, Stage
 SIDES = ("ours", "bare")
 WARM_UP = 20
 ONE_CHAT = 150
+READING = 0.05
+"""Seconds between an answer and the next message of one chat alone: nobody writes while the last answer is noted."""
 IN_FLIGHT = 4
 STRICT_SECONDS = 10.0
 
@@ -57,7 +59,7 @@ async def measure(side: str, platform: str, chats: int) -> Figures:
     async with performing(side, platform, chats) as (stage, process):
         for _ in range(WARM_UP):
             await stage.ask(0, "Good morning!")
-        figures = await _timed(stage, "one_chat", [[0] * ONE_CHAT])
+        figures = await _timed(stage, "one_chat", [[0] * ONE_CHAT], READING)
         before = _processor(process)
         figures |= await _timed(stage, "many_chats", [list(range(n, chats, IN_FLIGHT)) for n in range(IN_FLIGHT)])
         figures["processor_ms"] = 1000 * (_processor(process) - before) / chats
@@ -67,8 +69,8 @@ async def measure(side: str, platform: str, chats: int) -> Figures:
         return figures
 
 
-async def _timed(stage: Stage, name: str, lanes: list[list[int]]) -> Figures:
-    """Each lane's chats write one after another, each once the one before it was answered."""
+async def _timed(stage: Stage, name: str, lanes: list[list[int]], reading: float = 0.0) -> Figures:
+    """Each lane's chats write one after another, each `reading` seconds after the one before it was answered."""
     clock = stage.clock
     clock.first.clear()
     clock.answered.clear()
@@ -76,6 +78,7 @@ async def _timed(stage: Stage, name: str, lanes: list[list[int]]) -> Figures:
     async def lane(chats: list[int]) -> None:
         for chat in chats:
             await stage.ask(chat, "When does the boat leave?")
+            await asyncio.sleep(reading)
 
     await asyncio.gather(*(lane(chats) for chats in lanes))
     return {

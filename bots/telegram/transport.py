@@ -8,6 +8,8 @@ from __future__ import annotations
 import ssl
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import certifi
@@ -50,7 +52,7 @@ class AiohttpRequest(BaseRequest):
         if self._opened is None:
             connector = aiohttp.TCPConnector(limit=self._connections, ssl=_trust(), keepalive_timeout=KEPT_SECONDS)
             self._opened = aiohttp.ClientSession(
-                connector=connector, headers={"User-Agent": self.USER_AGENT}, trust_env=True, raise_for_status=False
+                connector=connector, headers={"User-Agent": self.USER_AGENT}, trust_env=False, raise_for_status=False
             )
         return self._opened
 
@@ -69,7 +71,9 @@ class AiohttpRequest(BaseRequest):
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=seconds)
         parameters = request_data.json_parameters if request_data is not None else None
         try:
-            async with self._http.request(method, url, data=parameters, timeout=timeout) as answer:
+            async with self._http.request(
+                method, url, data=parameters, timeout=timeout, proxy=_proxy(*urlsplit(url)[:2])
+            ) as answer:
                 return answer.status, await answer.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NeverSent(type(error).__name__) from None
@@ -77,6 +81,13 @@ class AiohttpRequest(BaseRequest):
             raise TimedOut from None
         except (aiohttp.ClientError, OSError) as error:
             raise NetworkError(type(error).__name__) from None
+
+
+@cache
+def _proxy(scheme: str, place: str) -> str | None:
+    """The proxy that the environment names for this host and port. aiohttp would look for it, and for a netrc file in
+    another thread, with every call."""
+    return None if proxy_bypass(place) else getproxies().get(scheme)
 
 
 @cache
