@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -440,3 +441,38 @@ class Schedule(Base):
     since: Mapped[datetime] = mapped_column(UtcTime, default=now)
     """When it was set, or last let a retrain begin; from then on is counted."""
     set_by: Mapped[str] = mapped_column(String(100))
+
+
+class ClientKey(Base):
+    """A key of a program that talks to assistants: its SHA-256, and its first characters to tell it by. `a_minute`:
+    requests; `leads`: whose system prompt stands, assistant or client. Its scope is in `client_key_scopes` unless it is
+    for all assistants."""
+
+    __tablename__ = "client_keys"
+    __table_args__ = (
+        Index(
+            "client_keys_in_use",
+            "name",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40))
+    prefix: Mapped[str] = mapped_column(String(20), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    all_assistants: Mapped[bool] = mapped_column(default=False)
+    a_minute: Mapped[int] = mapped_column(Integer)
+    leads: Mapped[str] = mapped_column(String(10), default="assistant")
+    created_by: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class ClientKeyScope(Base):
+    """One assistant that a key may use."""
+
+    __tablename__ = "client_key_scopes"
+    key_id: Mapped[int] = mapped_column(ForeignKey("client_keys.id", ondelete="CASCADE"), primary_key=True)
+    assistant_id: Mapped[int] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"), primary_key=True)
