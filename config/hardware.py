@@ -1,7 +1,8 @@
 """What this machine has, and the plan that follows: dtype, memory split, adapter slots, context, each with a reason.
 
-Facts behind the numbers: throughput depends on adapters in one batch fitting `max_loras`; every slot is allocated at
-`max_lora_rank`; a processor without AVX512-BF16 or AMX emulates bfloat16.
+Facts behind the numbers: throughput depends on the adapters of one batch fitting `max_loras`, and a batch holds no more
+adapters than requests; an adapter beyond `max_cpu_loras` is read from disk again, and all wait meanwhile; every slot is
+allocated at `max_lora_rank`; a processor without AVX512-BF16 or AMX emulates bfloat16.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from config.catalogue import CatalogueModel
 GIB = 1 << 30
 ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values vLLM accepts for max_lora_rank."""
+FEWEST_SLOTS, FEWEST_KEPT = 8, 16
+REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 256
+SLOTS_SHARE, KEPT_SHARE = 0.1, 0.1
+"""Of the device's memory for the adapters of one batch, and of the machine's for all that are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +111,65 @@ def _rank_for_engine(rank: int) -> int:
     return next(r for r in ENGINE_RANKS if r >= rank)
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterRoom:
+    """How many adapters the engine takes into one batch (`slots`), keeps in memory (`kept`), and why."""
+
+    slots: int
+    kept: int
+    reasons: tuple[str, ...]
+
+
+def adapter_room(
+    assistants: int, requests: int, slot_bytes: int, kept_bytes: int, device_memory: int, memory: int
+) -> AdapterRoom:
+    """Room for `assistants` adapters where `requests` are answered at once. Bytes of one adapter in a slot and of one
+    kept in memory; of the device's memory and the machine's.
+
+    Twice as many are kept as are in use, since while a version takes over from another both are, and one can go back.
+    """
+    wanted = 1 << max(0, assistants).bit_length()  # more than there are, so that a few new ones need no restart
+    slots = max(FEWEST_SLOTS, min(wanted, requests))
+    afforded = max(FEWEST_SLOTS, int(device_memory * SLOTS_SHARE / max(slot_bytes, 1)))
+    many = f"{assistants} assistant{'' if assistants == 1 else 's'}"
+    if slots > afforded:
+        why = f"{many}, as many as fit a tenth of the memory"
+    elif slots == requests:
+        why = f"{many}: every one of the {requests} requests answered at once can have its own"
+    else:
+        why = f"{many}, and room for more"
+    slots = min(slots, afforded)
+    reasons = [f"{slots} adapters at once ({slots * slot_bytes / GIB:.2f} GiB) for {why}"]
+    kept = max(FEWEST_KEPT, slots, 2 * wanted)
+    held = max(FEWEST_KEPT, slots, int(memory * KEPT_SHARE / max(kept_bytes, 1)))
+    kept = min(kept, held)
+    size = kept * kept_bytes / GIB
+    if kept < assistants:
+        reasons.append(
+            f"{kept} adapters kept in memory ({size:.2f} GiB); the others are read again when they are needed"
+        )
+    else:
+        reasons.append(f"{kept} adapters kept in memory ({size:.2f} GiB), so that none in use is read from disk twice")
+    return AdapterRoom(slots, kept, tuple(reasons))
+
+
 def plan(hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16) -> Plan:
     """Choose. `assistants`: how many may be in use at once; `rank`: the largest that training makes."""
     reasons: list[str] = []
     engine_rank = _rank_for_engine(rank)
     reasons.append(f"adapters of rank {engine_rank}: the largest that training makes here is {rank}")
-    slots = max(8, min(64, 1 << max(0, assistants).bit_length()))
     if hardware.gpus:
         card = hardware.gpus[0]
         weights = model.parameters * 2
-        slot_bytes = model.adapter_bytes(engine_rank, 2)
-        slots = max(8, min(slots, int(card.memory * 0.1 / max(slot_bytes, 1))))
+        each = model.adapter_bytes(engine_rank, 2)
+        room = adapter_room(assistants, REQUESTS_ON_GPU, each, each, card.memory, hardware.memory)
         reasons.append(f"{card.name} with {card.memory / GIB:.0f} GiB: everything in bfloat16 on it")
-        reasons.append(f"{slots} adapters at once: {slots * slot_bytes / GIB:.2f} GiB, under a tenth of the card")
+        reasons += room.reasons
         share = 0.55 if weights * 4 < card.memory else 0.9
         reasons.append(f"{share:.0%} of the card for serving, the rest for training")
         return Plan(
-            "cuda", "bfloat16", share, 0, slots, engine_rank, slots * 8,
-            min(model.context, 8192), 256, max(1, hardware.cores - 1), tuple(reasons),
+            "cuda", "bfloat16", share, 0, room.slots, engine_rank, room.kept,
+            min(model.context, 8192), REQUESTS_ON_GPU, max(1, hardware.cores - 1), tuple(reasons),
         )  # fmt: skip
     small = model.parameters < 500_000_000
     dtype = "float32" if small or not hardware.fast_bf16 else "bfloat16"
@@ -133,12 +179,16 @@ def plan(hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank
         reasons.append("bfloat16: this processor multiplies it natively, at half the memory")
     else:
         reasons.append("float32: this processor would emulate bfloat16, which is slower")
-    weights = model.parameters * (4 if dtype == "float32" else 2)
+    bytes_each = 4 if dtype == "float32" else 2
+    weights = model.parameters * bytes_each
     kv = max(1, min(8, int((hardware.memory * 0.5 - 2 * weights) / GIB / 4)))
     context = min(model.context, 1024 if small else 4096)
     reasons.append(f"{kv} GiB for the conversations being answered, of {hardware.memory / GIB:.0f} GiB in the machine")
-    reasons.append(f"{slots} adapters at once for {assistants} assistant{'' if assistants == 1 else 's'}")
+    each = model.adapter_bytes(engine_rank, bytes_each)
+    room = adapter_room(assistants, REQUESTS_ON_CPU, each, each, hardware.memory, hardware.memory)
+    reasons += room.reasons
     reasons.append(f"a memory of {context} tokens: what the model was trained for, kept small on a processor")
     return Plan(
-        "cpu", dtype, 0.0, kv * GIB, slots, engine_rank, max(slots, 16), context, 32, hardware.cores, tuple(reasons)
-    )
+        "cpu", dtype, 0.0, kv * GIB, room.slots, engine_rank, room.kept,
+        context, REQUESTS_ON_CPU, hardware.cores, tuple(reasons),
+    )  # fmt: skip

@@ -1,0 +1,178 @@
+"""What many adapters cost: tokens a second with 1 to 256 adapters in use, by an engine started with Parlance's plan and
+by one started with `--max-loras 4` and nothing else said of adapters, against the base model alone; and what the first
+use of an adapter costs, against its floor. Run: `python -m bench.many_adapters [--json] [--counts 1,4,16,64,256]`
+
+Promises that all is measured on the same machine in the same run, the counts in turns within each round, every prompt
+begun differently so that no request profits from another's. The base alone is the untuned adapter, by which every
+untuned assistant is served. The floor of a first use is its bytes, read from memory and copied once. Writes nothing
+that stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from bench.random_adapters import publish_random
+from config.names import VersionName
+from config.settings import Settings, load_settings
+from serving.adapters import WEIGHTS, digest_of, ensure_untuned
+from serving.client import EngineClient, Sampling
+from serving.prompt import with_system
+from serving.supervisor import EngineSupervisor
+from store.crypto import load_cipher
+
+AT_ONCE, TOKENS, RANK = 32, 32, 16
+REQUESTS, NAIVE_REQUESTS, ROUNDS = 256, 64, 3
+NAIVE_SLOTS = 4
+FIRST_USES = 32
+OPENING = ("table", "train", "taxi", "room", "ticket", "doctor", "film")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstUse:
+    """Milliseconds, medians: of an adapter's first request beyond its second, of checking its digest, of reading and
+    parsing its file, and of its bytes read and copied once; `size` in bytes."""
+
+    cost: float
+    digest: float
+    parsing: float
+    floor: float
+    size: int
+
+
+async def tokens_a_second(client: EngineClient, names: Sequence[VersionName], requests: int, seed: int) -> float:
+    """`requests` requests, AT_ONCE at a time, each of TOKENS tokens, over `names` in turn."""
+    gate = asyncio.Semaphore(AT_ONCE)
+    sampling = Sampling(max_tokens=TOKENS, temperature=1.0, seed=seed)
+    counted = 0
+
+    async def one(number: int) -> None:
+        nonlocal counted
+        prompt = with_system(
+            f"You are helper number {seed}-{number}, and polite.",
+            [{"role": "user", "content": f"I need a {OPENING[number % len(OPENING)]} at {number % 12} tonight."}],
+        )
+        async with gate:
+            answer = await client.answer(names[number % len(names)], prompt, sampling)
+        counted += answer.answer_tokens
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(number) for number in range(requests)))
+    return counted / (time.perf_counter() - began)
+
+
+async def first_uses(client: EngineClient, names: Sequence[VersionName], folders: Sequence[Path]) -> FirstUse:
+    """Each adapter twice, one after another, with one token each."""
+    cost, digest, parsing, floor = [], [], [], []
+    for name, folder in zip(names, folders, strict=True):
+        began = time.perf_counter()
+        await client.warm(name)
+        between = time.perf_counter()
+        await client.warm(name)
+        cost.append(2 * between - began - time.perf_counter())
+        weights = folder / WEIGHTS
+        for spent, work in ((floor, _copied), (digest, lambda file: digest_of(file.parent)), (parsing, load_file)):
+            began = time.perf_counter()
+            work(weights)
+            spent.append(time.perf_counter() - began)
+    size = (folders[0] / WEIGHTS).stat().st_size
+    return FirstUse(*(1000 * statistics.median(column) for column in (cost, digest, parsing, floor)), size)
+
+
+def _copied(file: Path) -> bytearray:
+    return bytearray(file.read_bytes())
+
+
+async def _started(stack: AsyncExitStack, settings: Settings, naive: bool) -> EngineSupervisor:
+    supervisor = EngineSupervisor(settings, load_cipher(settings.paths.key_file, None))
+    if naive:
+        supervisor.plan = replace(supervisor.plan, max_loras=NAIVE_SLOTS, max_cpu_loras=NAIVE_SLOTS)
+    stack.push_async_callback(supervisor.stop)
+    supervisor.start()
+    await supervisor.wait_ready()
+    return supervisor
+
+
+async def run(counts: Sequence[int], rounds: int, requests: int) -> dict[str, Any]:
+    """Two engines on two homes with the same adapters, measured in turns."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parlance-bench-")))
+        homes = [
+            load_settings(home=folder / side, base_model="demo", database_url=None) for side in ("planned", "naive")
+        ]
+        names = [VersionName(f"assistant-{number}", 1) for number in range(max(counts))]
+        for settings in homes:
+            settings.paths.ensure()
+        print(f"making {len(names)} adapters, then starting two engines, a minute each", file=sys.stderr)
+        planned_paths = homes[0].paths
+        model = EngineSupervisor(homes[0], load_cipher(planned_paths.key_file, None)).model
+        ensure_untuned(planned_paths, model)
+        folders = [publish_random(planned_paths, model, name, RANK, seed) for seed, name in enumerate(names)]
+        homes[1].paths.adapters.rmdir()
+        homes[1].paths.adapters.symlink_to(planned_paths.adapters)
+        planned, naive = [await _started(stack, settings, settings is homes[1]) for settings in homes]
+        spare = min(FIRST_USES, len(names))
+        first = await first_uses(planned.client, names[:spare], folders[:spare])
+        for name in names[spare:]:
+            await planned.client.warm(name)
+        sides = {"planned": (planned, requests), "naive": (naive, min(requests, NAIVE_REQUESTS))}
+        rates: dict[str, dict[str, list[float]]] = {side: {} for side in sides}
+        for number in range(rounds + 1):
+            for side, (supervisor, many) in sides.items():
+                if side == "naive" and number > 1:
+                    continue  # one round tells, and takes long
+                for count in (0, *counts):
+                    chosen = names[:count] or [supervisor.untuned]
+                    rate = await tokens_a_second(supervisor.client, chosen, many if number else AT_ONCE, number)
+                    if number:
+                        rates[side].setdefault(str(count or "base"), []).append(rate)
+                    print(f"round {number}: {side}, {count or 'base'}: {rate:.0f} tokens/s", file=sys.stderr)
+        return {
+            "slots": planned.plan.max_loras, "kept": planned.plan.max_cpu_loras, "reasons": planned.plan.reasons,
+            "tokens_a_second": {side: {c: statistics.median(r) for c, r in by.items()} for side, by in rates.items()},
+            "rounds": rates,
+            "first_use": {name: getattr(first, name) for name in FirstUse.__slots__},
+        }  # fmt: skip
+
+
+def main() -> None:
+    """Print a table, or with --json the same figures as one object."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--counts", default="1,4,16,64,256", help="numbers of adapters in use")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--requests", type=int, default=REQUESTS)
+    arguments = parser.parse_args()
+    counts = [int(count) for count in arguments.counts.split(",")]
+    result = asyncio.run(run(counts, arguments.rounds, arguments.requests))
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    planned, naive = result["tokens_a_second"]["planned"], result["tokens_a_second"]["naive"]
+    print(f"{'adapters in use':>16}{'tokens/s':>12}{'of base':>10}{'of one':>10}{'naive tokens/s':>18}")
+    for count, rate in planned.items():
+        one = planned.get("1", rate)
+        print(f"{count:>16}{rate:12.0f}{rate / planned['base']:10.0%}{rate / one:10.0%}{naive[count]:18.0f}")
+    first = result["first_use"]
+    print(
+        f"first use of an adapter of {first['size'] / 1e6:.1f} MB: {first['cost']:.1f} ms more than the second; its "
+        f"digest {first['digest']:.1f} ms, reading and parsing {first['parsing']:.1f} ms, its bytes copied once "
+        f"{first['floor']:.1f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()
