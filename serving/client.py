@@ -22,6 +22,8 @@ from pydantic import SecretStr
 
 from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
 from config.names import VersionName
+from config.request import current
+from serving.metrics import ServingMetrics
 from serving.prompt import Message
 
 CONNECT_SECONDS = 5.0
@@ -90,10 +92,13 @@ class Scored:
 
 
 class EngineClient:
-    """Talks to the engine behind `socket`. `context`: the longest prompt and answer together, in tokens."""
+    """Talks to the engine behind `socket`. `context`: the longest prompt and answer together, in tokens.
 
-    def __init__(self, socket: Path, key: SecretStr, context: int) -> None:
+    Every request carries the id of what it works for (`config.request`), and is counted in `metrics`."""
+
+    def __init__(self, socket: Path, key: SecretStr, context: int, metrics: ServingMetrics | None = None) -> None:
         self.context = context
+        self.metrics = metrics or ServingMetrics()
         self._socket = socket
         self._key = key
         self._opened: aiohttp.ClientSession | None = None
@@ -146,9 +151,9 @@ class EngineClient:
         pieces: list[str] = []
         reason: str | None = None
         usage: dict[str, int] = {}
-        with _said(version):
+        with self.metrics.request(version) as measured, _said(version):
             async with asyncio.timeout(FIRST_TOKEN_SECONDS):
-                answer = await self._http.post(CHAT, data=_encoded(body))
+                answer = await self._http.post(CHAT, data=_encoded(body), headers=_request_id())
             try:
                 if answer.status != 200:
                     raise await _refusal(answer, version)
@@ -169,12 +174,14 @@ class EngineClient:
                             reason = choice.get("finish_reason") or reason
                             if text := choice["delta"].get("content"):
                                 first = first or time.perf_counter() - asked
+                                measured.piece()
                                 pieces.append(text)
                                 yield Piece(text)
             finally:
                 answer.close()  # one that was read to its end has let its connection go already
-        if reason is None:
-            raise EngineUnavailable(BROKEN_OFF)
+            if reason is None:
+                raise EngineUnavailable(BROKEN_OFF)
+            measured.tokens(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
         seconds = time.perf_counter() - asked
         yield Finished(
             "".join(pieces),
@@ -224,6 +231,12 @@ class EngineClient:
 
     def _body(self, version: VersionName, messages: Sequence[Message]) -> dict[str, Any]:
         return {"model": str(version), "messages": list(messages)}
+
+
+def _request_id() -> dict[str, str] | None:
+    """The header by which the engine's log names what this is for."""
+    asked = current()
+    return None if asked is None else {"X-Request-Id": asked.id}
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

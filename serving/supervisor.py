@@ -27,6 +27,7 @@ from serving.adapters import adapters_here, ensure_untuned
 from serving.client import EngineClient
 from serving.engine import launch, rotate
 from serving.leashed import Leashed, leashed
+from serving.metrics import ServingMetrics
 from serving.ownership import EngineRecord, Ownership, State, live_record
 from store.crypto import Cipher
 
@@ -59,7 +60,8 @@ class EngineSupervisor:
         count, rank = adapters_here(self.paths)
         self.plan = plan(probe(self.paths.home), self.model, assistants=max(1, count), rank=max(16, rank))
         self._key = SecretStr(cipher.derive("engine"))
-        self.client = EngineClient(self.paths.engine_socket, self._key, self.plan.context)
+        metrics = ServingMetrics(self.plan.max_cpu_loras)
+        self.client = EngineClient(self.paths.engine_socket, self._key, self.plan.context, metrics)
         self.log_file = self.paths.logs / "engine.log"
         self.ownership = Ownership(self.paths)
         self._state: State = "off"
@@ -166,6 +168,7 @@ class EngineSupervisor:
             await engine.end()
             await ended
             self._engine = None
+            self.client.metrics.engine_ended()
 
     def _why_starting(self) -> str:
         return "The engine is warming up." if self._state == "warming" else "The engine is being started again."
