@@ -1,7 +1,7 @@
-"""One answer, from question to logged row: routed, fitted, streamed, retried once, stopped when asked.
+"""One answer, from question to logged row: routed, fitted, in turn, streamed, stopped when asked.
 
 Promises that whatever happens ends in an Answer or one honest sentence, and in a row that says the same. Knows
-nothing of queues or commands.
+nothing of commands; who comes when is `serving.entrance`'s affair.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bots.stopping import Stop, Stopped
 from config.errors import EngineUnavailable, ParlanceError
 from config.settings import Settings
 from serving.client import Finished, Piece, Sampling
+from serving.entrance import Entrance, as_soon_as_ready
 from serving.router import Place, Routed, route
 from store.conversations import Figures, begin_answer, finish_answer, remembered
 from store.database import Database
@@ -27,7 +28,6 @@ from store.tables import Channel, Message
 
 LOOK_BACK = 200
 """Messages read from the database for a prompt; far more than fit a window of talk."""
-NOTICE_TRIES, NOTICE_SECONDS = 30, 0.5
 BROKEN_OFF = "I was cut off in the middle of that. /again makes me answer afresh."
 WORDLESS = "I found no words for that; please put it another way, or try /again."
 TROUBLE = "Something went wrong here while I was answering, and it has been noted; please try again with /again."
@@ -69,11 +69,17 @@ class Answering:
     """Answers questions that are already logged."""
 
     def __init__(
-        self, database: Database, settings: Settings, engine: Engine, tokenizer_source: TokenizerSource
+        self,
+        database: Database,
+        settings: Settings,
+        engine: Engine,
+        tokenizer_source: TokenizerSource,
+        entrance: Entrance,
     ) -> None:
         self._database = database
         self._settings = settings
         self._engine = engine
+        self._entrance = entrance
         self._tokenizer = tokenizer_source
 
     async def answer(self, channel: Channel, question: Message, stop: Stop, show: Callable[[Event], None]) -> None:
@@ -83,7 +89,7 @@ class Answering:
             row = await begin_answer(session, question, "")
         progress = _Progress()
         try:
-            finished = await self._attempts(channel, question, row.id, stop, show, progress)
+            finished = await self._said(channel, question, row.id, stop, show, progress)
         except Stopped:
             await self._cut(question, row.id, progress, show)
         except EngineUnavailable as error:
@@ -106,7 +112,7 @@ class Answering:
             await self._log(row.id, "said", progress, finished)
             show(Answer(row.id, question.id, progress.text, progress.version or "", buttons=buttons_of(row.id)))
 
-    async def _attempts(
+    async def _said(
         self,
         channel: Channel,
         question: Message,
@@ -115,33 +121,13 @@ class Answering:
         show: Callable[[Event], None],
         progress: _Progress,
     ) -> Finished:
-        """Up to two tries: the second only where the first broke off before anything was shown."""
-        for last in (False, True):
-            await self._until_ready(stop, show)
-            routed, fitted = await stop.unless(self._prompt(channel, question))
-            progress.version = str(routed.version)
-            if fitted.shortened and not last:
-                show(Notice("That was more than I can hold in mind at once, so I read its beginning and its end."))
-            try:
-                return await self._stream(routed, fitted, answer_id, stop, show, progress)
-            except EngineUnavailable:
-                if last or progress.text:
-                    raise
-                await stop.unless(self._until_noticed())
-        raise AssertionError("unreachable")
-
-    async def _until_ready(self, stop: Stop, show: Callable[[Event], None]) -> None:
-        if self._engine.status.state == "ready":
-            return
-        show(Notice(f"{self._engine.status.sentence} I will answer as soon as it is ready.", passing=True))
-        await stop.unless(self._engine.wait_ready())
-
-    async def _until_noticed(self) -> None:
-        """After a break: until the engine is well, or known not to be."""
-        for _ in range(NOTICE_TRIES):
-            if self._engine.status.state != "ready" or await self._engine.client.healthy():
-                return
-            await asyncio.sleep(NOTICE_SECONDS)
+        if self._engine.status.state != "ready":  # before the prompt is made, which is to hold what is so then
+            show(Notice(as_soon_as_ready(self._engine.status.sentence), passing=True))
+            await stop.unless(self._engine.wait_ready())
+        routed, fitted = await stop.unless(self._prompt(channel, question))
+        if fitted.shortened:
+            show(Notice("That was more than I can hold in mind at once, so I read its beginning and its end."))
+        return await self._stream(routed, fitted, question, answer_id, stop, show, progress)
 
     async def _prompt(self, channel: Channel, question: Message) -> tuple[Routed, Fitted]:
         tokenizer = await self._tokenizer()
@@ -166,6 +152,7 @@ class Answering:
         self,
         routed: Routed,
         fitted: Fitted,
+        question: Message,
         answer_id: int,
         stop: Stop,
         show: Callable[[Event], None],
@@ -176,9 +163,15 @@ class Answering:
             temperature=self._settings.temperature,
             repetition_penalty=self._settings.repetition_penalty,
         )
+        progress.version = str(routed.version)
         progress.started = time.monotonic()
         finished: Finished | None = None
-        async for piece in stop.through(self._engine.client.stream(routed.version, fitted.messages, sampling)):
+        pieces = self._entrance.stream(
+            routed.version, fitted.messages, sampling,
+            assistant=routed.assistant.name, person=question.author_key or str(question.channel_id),
+            told=lambda sentence: show(Notice(sentence, passing=True)),
+        )  # fmt: skip
+        async for piece in stop.through(pieces):
             if isinstance(piece, Piece):
                 if progress.first is None:
                     progress.first = time.monotonic() - progress.started

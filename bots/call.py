@@ -15,6 +15,7 @@ from bots.modes import Modes
 from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop
 from config.settings import Settings
+from serving.entrance import Entrance
 from serving.router import Routed, resolve
 from store.database import Database
 from store.tables import Channel, Message
@@ -43,6 +44,7 @@ class Call:
     show: Callable[[Event], None]
     answer: Callable[[Channel, Message, Stop, Callable[[Event], None]], Awaitable[None]]
     tokenizer: TokenizerSource
+    entrance: Entrance
 
     @property
     def word(self) -> str:

@@ -149,7 +149,10 @@ async def _say(call: Call, answer: _Answer, messages: list[Message], longest: in
         max_tokens=longest, temperature=call.settings.temperature, repetition_penalty=call.settings.repetition_penalty
     )
     finished = False
-    async for piece in call.stop.through(call.engine.client.stream(answer.side.name, messages, sampling)):
+    pieces = call.entrance.stream(
+        answer.side.name, messages, sampling, assistant=answer.side.name.assistant, person=call.incoming.person
+    )
+    async for piece in call.stop.through(pieces):
         if isinstance(piece, Piece):
             answer.pieces.append(piece.text)
         else:

@@ -31,6 +31,7 @@ from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop
 from config.errors import ParlanceError, Refused
 from config.settings import Settings
+from serving.entrance import Entrance
 from store import accounts, edits
 from store.conversations import COMMANDS, as_now, begin_command, left_commands, left_unanswered
 from store.database import Database
@@ -50,7 +51,8 @@ log = structlog.get_logger()
 
 
 class Conversation:
-    """Every channel's conversation. `close` stops what is under way; the next start takes it up again."""
+    """Every channel's conversation. `close` stops what is under way; the next start takes it up again. `entrance` to
+    the engine is shared with whatever else answers people; without one, it has its own."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Conversation:
         engine: Engine,
         tokenizer_source: TokenizerSource,
         pace: Pace | None = None,
+        entrance: Entrance | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
@@ -66,7 +69,8 @@ class Conversation:
         self.access = Access(database)
         self.modes = Modes(database)
         self._tokenizer_source = tokenizer_source
-        self._answering = Answering(database, settings, engine, tokenizer_source)
+        self._entrance = entrance or Entrance(engine)
+        self._answering = Answering(database, settings, engine, tokenizer_source, self._entrance)
         self._reception = Reception(database, self.access, pace or Pace())
         self._consent = Consent(database)
         self._lines: dict[str, Line] = {}
@@ -255,7 +259,7 @@ class Conversation:
             Call(
                 received.incoming, received.known, received.channel, received.message, words, self.database,
                 self.settings, self.engine, self.access, self.modes, line, stop, show, self._answering.answer,
-                self._tokenizer_source,
+                self._tokenizer_source, self._entrance,
             )
         )  # fmt: skip
 

@@ -7,29 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from config.catalogue import find_model
 from config.settings import Settings
+from serving.entrance import Engine
 from serving.prompt import Message
 
-if TYPE_CHECKING:
-    from serving.client import EngineClient
-    from serving.supervisor import EngineStatus
-
-
-class Engine(Protocol):
-    """The engine as a conversation sees it; `serving.supervisor.EngineSupervisor` is one."""
-
-    @property
-    def status(self) -> EngineStatus: ...
-
-    @property
-    def client(self) -> EngineClient: ...
-
-    async def wait_ready(self) -> None:
-        """Returns when the engine answers. Raises EngineUnavailable when it will not."""
-        ...
+__all__ = ["Engine", "Tokenizer", "TokenizerSource", "base_model_tokenizer"]
 
 
 class Tokenizer(Protocol):

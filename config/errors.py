@@ -5,6 +5,7 @@ ParlanceError
 ├── NotFound          something named does not exist
 ├── Refused           the thing exists, but may not be done now
 ├── EngineUnavailable the engine does not answer (yet)
+├── Busy              too many ask at the moment; `seconds` until it makes sense again
 └── JobFailed         a long task ended without its result
 """
 
@@ -29,6 +30,16 @@ class Refused(ParlanceError):
 
 class EngineUnavailable(ParlanceError):
     """The engine is warming, restarting or gone; asking again later makes sense."""
+
+
+class Busy(ParlanceError):
+    """More is asked than can be answered in time. `seconds`: after about how many asking again makes sense."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = max(5, 5 * round(seconds / 5))  # in steps: it is a guess
+        super().__init__(
+            f"More people are asking than I can answer at the moment; please try again in about {self.seconds} seconds."
+        )
 
 
 class JobFailed(ParlanceError):

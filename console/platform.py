@@ -29,6 +29,7 @@ from config.settings import Settings, load_settings
 from console.assistant_commands import DEFAULT_PROMPT
 from console.output import console
 from serving.client import EngineClient
+from serving.entrance import Entrance
 from serving.router import set_route
 from serving.supervisor import EngineSupervisor
 from store.assistants import add_assistant
@@ -66,7 +67,8 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
         await engine.wait_ready()
         yield engine.client
 
-    conversation = Conversation(database, settings, engine, base_model_tokenizer(settings))
+    entrance = Entrance(engine, engine.plan.max_requests)  # one for all who wait for answers
+    conversation = Conversation(database, settings, engine, base_model_tokenizer(settings), entrance=entrance)
     runner = JobRunner(database, settings, ready)
     app = create_app(conversation, announce=_show_code)
     server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))

@@ -1,0 +1,114 @@
+"""The one way in to the engine for everybody who waits for an answer: chats and the gateway alike.
+
+Promises that no assistant and no person keeps others from the engine, that a request waits through a restart of the
+engine and is then answered, and that one whose engine broke off before the first word is asked once more. What the
+gate and promotions ask does not stand in this line: it goes to the engine's client, eight at a time at most, for which
+so many of the engine's places are kept free. Knows nothing of routes, nor of what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Protocol
+
+from config.errors import EngineUnavailable
+from config.names import VersionName
+from serving.prompt import Message
+from serving.waiting_line import LONGEST_WAIT, WaitingLine
+
+if TYPE_CHECKING:
+    from serving.client import EngineClient, Finished, Piece, Sampling
+    from serving.supervisor import EngineStatus
+
+BESIDE = 8
+"""Requests of the gate and of promotions that the engine may have at the same time."""
+NOTICE_TRIES, NOTICE_SECONDS = 30, 0.5
+
+
+class Engine(Protocol):
+    """What lies behind the entrance; `serving.supervisor.EngineSupervisor` is one."""
+
+    @property
+    def status(self) -> EngineStatus: ...
+
+    @property
+    def client(self) -> EngineClient: ...
+
+    async def wait_ready(self) -> None:
+        """Returns when the engine answers. Raises EngineUnavailable when it will not."""
+        ...
+
+
+def _nobody(sentence: str) -> None:
+    """Told of a wait where nobody looks."""
+
+
+class Entrance:
+    """`requests`: how many the engine takes at once; `longest`: how many more may wait (None: eight times as many)."""
+
+    def __init__(self, engine: Engine, requests: int = 32, longest: int | None = None) -> None:
+        self._engine = engine
+        self.line = WaitingLine(requests - BESIDE if requests > 2 * BESIDE else requests, longest)
+
+    async def stream(
+        self,
+        version: VersionName,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        assistant: str,
+        person: str,
+        told: Callable[[str], None] = _nobody,
+        patience: float = LONGEST_WAIT,
+    ) -> AsyncGenerator[Piece | Finished]:
+        """Like `EngineClient.stream`, in turn. `assistant` is a name, `person` whatever tells one asker from another.
+
+        `told` gets a sentence whenever waiting is worth telling. Closing the iterator, or cancelling who reads it,
+        leaves the line or the place at once and ends the request in the engine. Raises what `EngineClient.stream`
+        raises, and Busy where the line is full or the wait longer than `patience` seconds.
+        """
+
+        def waits(seconds: float) -> None:
+            if self._engine.status.state == "ready":
+                shown = max(5, 5 * round(seconds / 5))
+                told(f"Others asked before you; I will answer in about {shown} seconds.")
+            else:
+                told(as_soon_as_ready(self._engine.status.sentence))
+
+        async with self.line.place(assistant, person, patience=patience, told=waits):
+            for last in (False, True):
+                await self._until_ready(told)
+                began = time.monotonic()
+                begun = False
+                try:
+                    async with aclosing(self._engine.client.stream(version, messages, sampling)) as pieces:
+                        async for piece in pieces:
+                            begun = True
+                            yield piece
+                except EngineUnavailable:
+                    if last or begun:
+                        raise
+                    await self._until_noticed()
+                else:
+                    self.line.took(time.monotonic() - began)
+                    return
+
+    async def _until_ready(self, told: Callable[[str], None]) -> None:
+        if self._engine.status.state != "ready":
+            told(as_soon_as_ready(self._engine.status.sentence))
+            await self._engine.wait_ready()
+
+    async def _until_noticed(self) -> None:
+        """After a break: until the engine is well, or known not to be."""
+        for _ in range(NOTICE_TRIES):
+            if self._engine.status.state != "ready" or await self._engine.client.healthy():
+                return
+            await asyncio.sleep(NOTICE_SECONDS)
+
+
+def as_soon_as_ready(sentence: str) -> str:
+    """For somebody who waits for the engine, of which `sentence` says how it is."""
+    return f"{sentence} I will answer as soon as it is ready."
