@@ -25,6 +25,7 @@ from config.names import VersionName
 from config.request import current
 from serving.metrics import ServingMetrics
 from serving.prompt import Message
+from serving.wholeness import Wholeness
 
 CONNECT_SECONDS = 5.0
 FIRST_TOKEN_SECONDS = 300.0
@@ -94,11 +95,20 @@ class Scored:
 class EngineClient:
     """Talks to the engine behind `socket`. `context`: the longest prompt and answer together, in tokens.
 
-    Every request carries the id of what it works for (`config.request`), and is counted in `metrics`."""
+    Every request carries the id of what it works for (`config.request`), and is counted in `metrics`. `whole` looks at
+    a version's files before the engine is asked for it; None where they lie elsewhere."""
 
-    def __init__(self, socket: Path, key: SecretStr, context: int, metrics: ServingMetrics | None = None) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        key: SecretStr,
+        context: int,
+        metrics: ServingMetrics | None = None,
+        whole: Wholeness | None = None,
+    ) -> None:
         self.context = context
         self.metrics = metrics or ServingMetrics()
+        self._whole = whole
         self._socket = socket
         self._key = key
         self._opened: aiohttp.ClientSession | None = None
@@ -135,6 +145,14 @@ class EngineClient:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
+    async def own_metrics(self) -> bytes:
+        """What the engine itself tells Prometheus; nothing where it does not answer."""
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS), self._http.get("/metrics") as answer:
+                return await answer.read() if answer.status == 200 else b""
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return b""
+
     async def stream(
         self, version: VersionName, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Piece | Finished]:
@@ -152,6 +170,7 @@ class EngineClient:
         reason: str | None = None
         usage: dict[str, int] = {}
         with self.metrics.request(version) as measured, _said(version):
+            await self._check(version)
             async with asyncio.timeout(FIRST_TOKEN_SECONDS):
                 answer = await self._http.post(CHAT, data=_encoded(body), headers=_request_id())
             try:
@@ -213,6 +232,7 @@ class EngineClient:
             "return_token_ids": True,
         }
         with _said(version):
+            await self._check(version)
             async with (
                 asyncio.timeout(FIRST_TOKEN_SECONDS),
                 self._http.post(CHAT, data=_encoded(body)) as answer,
@@ -228,6 +248,10 @@ class EngineClient:
     async def warm(self, version: VersionName) -> None:
         """Have the engine load the version's adapter, so that no person waits for it. Raises as `stream` does."""
         await self.answer(version, [{"role": "user", "content": "Hello"}], Sampling(max_tokens=1, temperature=0.0))
+
+    async def _check(self, version: VersionName) -> None:
+        if self._whole is not None:
+            await self._whole.check(version)
 
     def _body(self, version: VersionName, messages: Sequence[Message]) -> dict[str, Any]:
         return {"model": str(version), "messages": list(messages)}

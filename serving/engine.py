@@ -16,11 +16,12 @@ from pathlib import Path
 
 from config.catalogue import CatalogueModel
 from config.hardware import Plan
+from config.names import untuned
 from config.paths import Paths
 from serving.adapters import adapted_layers
 from serving.leashed import Leashed, leashed
 from serving.prompt import TEMPLATE_OPTIONS
-from serving.resolver_plugin import ADAPTERS_VARIABLE, BASE_MODEL_VARIABLE
+from serving.resolver_plugin import ADAPTERS_VARIABLE, BASE_MODEL_VARIABLE, UNTUNED_VARIABLE
 
 LOG_BYTES, LOGS_KEPT = 5_000_000, 3
 GRACE_SECONDS = 10.0
@@ -62,6 +63,7 @@ def environment(
         "VLLM_API_KEY": key,
         ADAPTERS_VARIABLE: str(paths.adapters),
         BASE_MODEL_VARIABLE: model.name,
+        UNTUNED_VARIABLE: str(paths.adapter(untuned(model.name))),
         # vLLM asks resolvers only where adapters may be loaded at run time; its own resolvers stay unregistered.
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
         "VLLM_PLUGINS": "parlance",

@@ -29,6 +29,7 @@ from serving.engine import launch, rotate
 from serving.leashed import Leashed, leashed
 from serving.metrics import ServingMetrics
 from serving.ownership import EngineRecord, Ownership, State, live_record
+from serving.wholeness import Wholeness
 from store.crypto import Cipher
 
 HEALTH_EVERY, UNWELL_SECONDS = 2.0, 30.0
@@ -61,7 +62,9 @@ class EngineSupervisor:
         self.plan = plan(probe(self.paths.home), self.model, assistants=max(1, count), rank=max(16, rank))
         self._key = SecretStr(cipher.derive("engine"))
         metrics = ServingMetrics(self.plan.max_cpu_loras)
-        self.client = EngineClient(self.paths.engine_socket, self._key, self.plan.context, metrics)
+        self.client = EngineClient(
+            self.paths.engine_socket, self._key, self.plan.context, metrics, Wholeness(self.paths)
+        )
         self.log_file = self.paths.logs / "engine.log"
         self.ownership = Ownership(self.paths)
         self._state: State = "off"

@@ -225,6 +225,9 @@ async def test_a_changed_adapter_is_not_loaded(engine: RunningEngine) -> None:
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(NotFound, match="changed@v1"):
         await engine.client.warm(name)
+    body = {"model": str(name), "messages": asking("Hello")}
+    async with engine.client._http.post("/v1/chat/completions", json=body) as answer:  # nor by the engine itself
+        assert answer.status == 404
     assert "not those that its manifest states" in engine.supervisor.log_file.read_text()
     weights.write_bytes(content)
     await engine.client.warm(name)
