@@ -112,10 +112,18 @@ class EngineClient:
         self._socket = socket
         self._key = key
         self._opened: aiohttp.ClientSession | None = None
+        self._before: list[aiohttp.ClientSession] = []
+        self._engine_seen = 0
 
     @property
     def _http(self) -> aiohttp.ClientSession:
-        """Opened at the first use: aiohttp wants a running loop."""
+        """Opened at the first use, since aiohttp wants a running loop, and anew once another engine listens at the
+        socket: what is under way over old connections goes on there, and nothing new is asked over them."""
+        listening = self._listening()
+        if listening != self._engine_seen and self._opened is not None:
+            self._before.append(self._opened)
+            self._opened = None
+        self._engine_seen = listening
         if self._opened is None:
             connector = aiohttp.UnixConnector(str(self._socket), limit=0, keepalive_timeout=KEPT_SECONDS)
             self._opened = aiohttp.ClientSession(
@@ -131,16 +139,25 @@ class EngineClient:
             )
         return self._opened
 
+    def _listening(self) -> int:
+        """Tells one engine's socket from another's at the same path; 0 where there is none."""
+        try:
+            return self._socket.stat().st_ino
+        except FileNotFoundError:
+            return 0
+
     async def close(self) -> None:
         """Let all connections go."""
         if self._opened is not None:
-            await self._opened.close()
+            self._before.append(self._opened)
             self._opened = None
+        while self._before:
+            await self._before.pop().close()
 
-    async def healthy(self) -> bool:
-        """Whether the engine answers and says that it is well."""
+    async def healthy(self, within: float = HEALTH_SECONDS) -> bool:
+        """Whether the engine answers within so many seconds and says that it is well."""
         try:
-            async with asyncio.timeout(HEALTH_SECONDS), self._http.get("/health") as answer:
+            async with asyncio.timeout(within), self._http.get("/health") as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False

@@ -83,10 +83,14 @@ def environment(
     return env
 
 
-async def launch(model: CatalogueModel, plan: Plan, paths: Paths, key: str) -> Leashed:
-    """Start the engine on its leash; returns at once. Raises OSError where it cannot be started."""
+async def launch(model: CatalogueModel, plan: Plan, paths: Paths, key: str, socket: Path | None = None) -> Leashed:
+    """Start an engine on its leash; returns at once. `socket`: where it listens, if not at the home's own.
+
+    Raises OSError where it cannot be started.
+    """
     paths.ensure()
-    paths.engine_socket.unlink(missing_ok=True)
+    socket = socket or paths.engine_socket
+    socket.unlink(missing_ok=True)
     log = paths.logs / "engine.log"
     rotate(log, limit=1)
     env = environment(model, plan, paths, key, os.environ)
@@ -94,7 +98,7 @@ async def launch(model: CatalogueModel, plan: Plan, paths: Paths, key: str) -> L
     with log.open("ab") as output:
         log.chmod(0o600)
         return await leashed(
-            command_line(model, plan, paths.engine_socket, targets),
+            command_line(model, plan, socket, targets),
             env=env,
             output=output,
             cwd=paths.run,

@@ -19,14 +19,16 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.paths import Paths
+from serving.sizing import Size
 
-State = Literal["off", "warming", "ready", "restarting", "failed"]
+State = Literal["off", "warming", "ready", "unwell", "restarting", "failed"]
+"""`unwell`: it runs and does not answer."""
 ENDING_SECONDS = 15.0
 
 
 class EngineRecord(BaseModel):
     """What the owner says of its engine, in `run/engine.json`. `pid` is the process group's as well (0: none runs);
-    `started` in Unix seconds; `context` in tokens."""
+    `started` in Unix seconds; `context` in tokens; `size` is what it was started with."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +40,7 @@ class EngineRecord(BaseModel):
     context: int
     state: State
     sentence: str
+    size: Size | None = None
 
 
 class Ownership:

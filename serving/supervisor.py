@@ -12,32 +12,39 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from config.catalogue import find_model
 from config.errors import BadInput, EngineUnavailable, ParlanceError, Refused
-from config.hardware import plan, probe
-from config.names import untuned
+from config.hardware import Plan
+from config.names import VersionName, untuned
 from config.settings import Settings
-from serving.adapters import adapters_here, ensure_untuned
+from serving.adapters import ensure_untuned
 from serving.client import EngineClient
 from serving.engine import launch, rotate
-from serving.leashed import Leashed, leashed
+from serving.handover import Succession, successor
+from serving.leashed import leashed
 from serving.metrics import ServingMetrics
 from serving.ownership import EngineRecord, Ownership, State, live_record
+from serving.sizing import Size, planned
+from serving.vitals import go_on, halted
 from serving.wholeness import Wholeness
 from store.crypto import Cipher
 
-HEALTH_EVERY, UNWELL_SECONDS = 2.0, 30.0
+HEALTH_EVERY, ANSWER_SECONDS = 1.0, 3.0
+"""Together with what a look takes, well under 5 s: so soon is an engine known not to answer."""
+HALTED_SECONDS, UNWELL_SECONDS = 8.0, 30.0
+"""How long a stopped engine is left alone, and one that does not answer."""
 LONGEST_BACK_OFF = 60.0
 STEADY_SECONDS = 60.0
 """An engine that was ready for so long starts the back-off anew when it ends."""
 FAILURES_TO_TELL = 3
 FIRST_GUESS_SECONDS = 75.0
+READY = "The engine is ready."
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +65,7 @@ class EngineSupervisor:
         self.paths = settings.paths
         self.model = find_model(settings.base_model)
         self.untuned = untuned(self.model.name)
-        count, rank = adapters_here(self.paths)
-        self.plan = plan(probe(self.paths.home), self.model, assistants=max(1, count), rank=max(16, rank))
+        self.plan = planned(self.paths, self.model)
         self._key = SecretStr(cipher.derive("engine"))
         metrics = ServingMetrics(self.plan.max_cpu_loras)
         self.client = EngineClient(
@@ -71,9 +77,15 @@ class EngineSupervisor:
         self._why = "The engine is not running."
         self._began: float | None = None
         """When the engine that is awaited was started, or will be; by the monotonic clock."""
-        self._engine: Leashed | None = None
+        self._engine: Succession | None = None
+        self._exchanging = asyncio.Lock()
+        self._asked_for = False
+        """Whether the engine's end was asked for by `restart`."""
+        self.notice = ""
+        """What is to be said besides while the engine is ready: a sentence, or nothing."""
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._log_full = False
 
     @property
     def pid(self) -> int | None:
@@ -85,7 +97,9 @@ class EngineSupervisor:
         """How things stand now."""
         if self._state in ("warming", "restarting") and self._began is not None:
             return self.expected(self._state, self._why, time.monotonic() - self._began)
-        return EngineStatus(self._state, self._why, 0.0 if self._state == "ready" else None)
+        if self._state == "ready":
+            return EngineStatus("ready", f"{self._why} {self.notice}".strip(), 0.0)
+        return EngineStatus(self._state, self._why, None)
 
     def expected(self, state: State, sentence: str, elapsed: float) -> EngineStatus:
         """`sentence` with the time that is left of a start that began `elapsed` seconds ago, by the last one's."""
@@ -120,12 +134,46 @@ class EngineSupervisor:
         except TimeoutError:
             raise EngineUnavailable(self.status.sentence) from None
 
+    async def hand_over(self, larger: Plan, versions: Sequence[VersionName]) -> None:
+        """Have a second engine, started by plan `larger`, take over from the one that runs, with `versions` loaded (the
+        untuned first). Nothing is cut: see `serving.handover`.
+
+        Raises EngineUnavailable where there is none to take over from, or the second did not become ready; the first
+        serves on then.
+        """
+        async with self._exchanging:
+            engine = self._engine
+            if engine is None or self._state != "ready":
+                raise EngineUnavailable(self.status.sentence)
+            second = await successor(self.model, larger, self.paths, self._key, versions)
+            if self._engine is not engine or self._state != "ready":
+                await second.end()
+                raise EngineUnavailable(self.status.sentence)
+            engine.pass_on(second)
+            self.plan, self._began = larger, time.monotonic()
+            self.client.metrics.engine_ended()
+            self._say("ready", READY)
+
+    async def restart(self, larger: Plan) -> None:
+        """End the engine and start it by plan `larger`, for a moment at which nothing is under way. Returns when the
+        old one has ended. Raises EngineUnavailable where none runs."""
+        async with self._exchanging:
+            engine = self._engine
+            if engine is None or self._state != "ready":
+                raise EngineUnavailable(self.status.sentence)
+            self.plan, self._asked_for = larger, True
+            self._say("restarting", "The engine is being started again, larger.")
+            await engine.end()
+
     async def _keep_running(self) -> None:
         try:
             await self._own()
             failures = 0
             while True:
                 ready_for = await self._one_life()
+                if self._asked_for:
+                    self._asked_for = False
+                    continue
                 failures = 1 if ready_for > STEADY_SECONDS else failures + 1
                 pause = min(LONGEST_BACK_OFF, 2.0 ** (failures - 1))
                 self._began = time.monotonic() + pause
@@ -156,7 +204,8 @@ class EngineSupervisor:
         """Start an engine and stay with it until it has ended; for how many seconds it was ready."""
         began = self._began = time.monotonic()
         await self._make_untuned()  # it also says which layers the engine keeps adapter slots for
-        self._engine = engine = await launch(self.model, self.plan, self.paths, self._key.get_secret_value())
+        first = await launch(self.model, self.plan, self.paths, self._key.get_secret_value())
+        self._engine = engine = Succession(first, self.paths.engine_socket)
         ended = asyncio.create_task(engine.wait())
         try:
             self._say(self._state if self._state != "failed" else "restarting", self._why_starting())
@@ -164,7 +213,7 @@ class EngineSupervisor:
                 return 0.0
             ready = time.monotonic()
             self._remember_seconds(ready - began)
-            self._say("ready", "The engine is ready.")
+            self._say("ready", READY)
             await self._watch(ended)
             return time.monotonic() - ready
         finally:
@@ -189,13 +238,34 @@ class EngineSupervisor:
         return True
 
     async def _watch(self, ended: asyncio.Task[int]) -> None:
-        """Until the engine has ended, or has not been well for too long."""
+        """Until the engine has ended, or has not been well for too long. One that somebody stopped (SIGSTOP) is told
+        from one that is busy by the kernel, and after a while is let go on: answers under way go on with it."""
         well = time.monotonic()
-        while not ended.done() and time.monotonic() - well < UNWELL_SECONDS:
-            await asyncio.wait({ended}, timeout=HEALTH_EVERY)
-            if await self.client.healthy():
+        while not ended.done() and (silent := time.monotonic() - well) < UNWELL_SECONDS:
+            stopped = await asyncio.to_thread(halted, self.pid or 0)
+            if not stopped and await self.client.healthy(ANSWER_SECONDS):
                 well = time.monotonic()
+                if self._state == "unwell":
+                    log.info("the engine answers again")
+                    self._say("ready", READY)
+            elif not ended.done():
+                if self._state == "ready":
+                    log.warning("the engine does not answer%s", ", because it was stopped" if stopped else "")
+                    self._say("unwell", "The engine does not answer; if it stays so, it is started again by itself.")
+                if stopped and silent > HALTED_SECONDS:
+                    go_on(stopped)
+            self._keep_log_small()
+            await asyncio.wait({ended}, timeout=HEALTH_EVERY)
+
+    def _keep_log_small(self) -> None:
+        try:
             rotate(self.log_file)
+        except OSError as error:  # a full disk, above all: no reason to end an engine that answers
+            if not self._log_full:
+                log.warning("%s cannot be moved on (%s); free some space on its disk", self.log_file, error.strerror)
+            self._log_full = True
+        else:
+            self._log_full = False
 
     async def _make_untuned(self) -> None:
         """The zero adapter; made in another process, since that loads torch."""
@@ -217,14 +287,18 @@ class EngineSupervisor:
             return FIRST_GUESS_SECONDS
 
     def _remember_seconds(self, seconds: float) -> None:
-        (self.paths.run / "engine-start.json").write_text(json.dumps({self.model.name: round(seconds, 1)}))
+        with suppress(OSError):  # the next start is guessed from the one before
+            (self.paths.run / "engine-start.json").write_text(json.dumps({self.model.name: round(seconds, 1)}))
 
     def _say(self, state: State, sentence: str) -> None:
         self._state, self._why = state, sentence
         self._changed.set()
         self._changed = asyncio.Event()
         if self.ownership.held:
-            self.ownership.write(self._record())
+            try:
+                self.ownership.write(self._record())
+            except OSError as error:  # others see how it was before; the engine itself goes on
+                log.warning("how the engine is could not be written down (%s)", error.strerror)
 
     def _record(self) -> EngineRecord:
 
@@ -237,6 +311,7 @@ class EngineSupervisor:
             context=self.plan.context,
             state=self._state,
             sentence=self._why,
+            size=Size.of(self.plan),
         )
 
 
@@ -280,6 +355,6 @@ async def _status_of_home(supervisor: EngineSupervisor) -> EngineStatus:
     if record.state == "ready":
         well = await supervisor.client.healthy()
         return EngineStatus("ready" if well else "restarting", "The engine is being started again.", None)
-    if record.state == "failed" or record.pid == 0:
+    if record.state in ("failed", "unwell") or record.pid == 0:
         return EngineStatus(record.state, record.sentence, None)
     return supervisor.expected(record.state, record.sentence, time.time() - record.started)
