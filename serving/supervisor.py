@@ -240,11 +240,15 @@ class EngineSupervisor:
     async def _watch(self, ended: asyncio.Task[int]) -> None:
         """Until the engine has ended, or has not been well for too long. One that somebody stopped (SIGSTOP) is told
         from one that is busy by the kernel, and after a while is let go on: answers under way go on with it."""
-        well = time.monotonic()
-        while not ended.done() and (silent := time.monotonic() - well) < UNWELL_SECONDS:
+        silent, looked = 0.0, time.monotonic()
+        while not ended.done() and silent < UNWELL_SECONDS:
             stopped = await asyncio.to_thread(halted, self.pid or 0)
-            if not stopped and await self.client.healthy(ANSWER_SECONDS):
-                well = time.monotonic()
+            well = not stopped and await self.client.healthy(ANSWER_SECONDS)
+            # A longer gap than between two looks means that it was us who stood still.
+            silent += min(time.monotonic() - looked, HEALTH_EVERY + ANSWER_SECONDS)
+            looked = time.monotonic()
+            if well:
+                silent = 0.0
                 if self._state == "unwell":
                     log.info("the engine answers again")
                     self._say("ready", READY)

@@ -9,7 +9,10 @@ const $ = (id) => document.getElementById(id);
 const longest = Number(document.body.dataset.longest);
 const text = $("text");
 const scroll = $("scroll");
-const STATES = { ready: "Ready", warming: "Warming up", restarting: "Starting again", failed: "Out of order", off: "Not running" };
+const STATES = {
+  ready: "Ready", warming: "Warming up", restarting: "Starting again", unwell: "Not answering",
+  failed: "Out of order", off: "Not running",
+};
 
 let session = { role: "member", assistant: null, assistants: [], commands: [] };
 let status = null;
@@ -118,7 +121,7 @@ function showStatus(next) {
   banner.hidden = online && next.state === "ready";
   banner.toggleAttribute("data-still", online && (next.state === "failed" || next.state === "off"));
   if (!online) $("banner-words").textContent = "The connection was lost; trying to reach it again.";
-  else if (next.state === "warming" || next.state === "restarting") {
+  else if (["warming", "restarting", "unwell"].includes(next.state)) {
     $("banner-words").textContent = `${next.sentence} You can write already.`;
   } else $("banner-words").textContent = next.sentence;
 }
