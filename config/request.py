@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,11 +24,17 @@ def new_id() -> str:
 
 @dataclass(slots=True)
 class Request:
-    """`origin`: chat, gateway, or internal (the gate, warming). `assistant` once it is known who answers."""
+    """`origin`: chat, gateway, or internal (the gate, warming). `assistant` is whose answer it waits for, since
+    `asked_at` (by `time.perf_counter`); both None until then."""
 
     origin: str
     id: str = field(default_factory=new_id)
     assistant: str | None = None
+    asked_at: float | None = None
+
+    def asks(self, assistant: str) -> None:
+        """It begins to wait for an answer of `assistant`, perhaps in a line."""
+        self.assistant, self.asked_at = assistant, time.perf_counter()
 
 
 _CURRENT: ContextVar[Request | None] = ContextVar("parlance_request", default=None)

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     base_model: str = Field("demo", description="name in the catalogue, hub id, or folder")
     host: str = Field("127.0.0.1", description="where the page listens")
     port: int = Field(8642, ge=0, le=65535, description="where the page listens; 0 takes a free one")
+    metrics_token: SecretStr | None = Field(
+        None, min_length=16, description="who has it may read /metrics from anywhere; without one, this machine may"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")
     temperature: float = Field(0.4, ge=0, le=2)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from config.errors import EngineUnavailable
 from config.names import VersionName
+from config.request import current
 from serving.prompt import Message
 from serving.waiting_line import LONGEST_WAIT, WaitingLine
 
@@ -78,6 +79,8 @@ class Entrance:
             else:
                 told(as_soon_as_ready(self._engine.status.sentence))
 
+        if (request := current()) is not None:
+            request.asks(assistant)
         async with self.line.place(assistant, person, patience=patience, told=waits):
             for last in (False, True):
                 await self._until_ready(told)

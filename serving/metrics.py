@@ -4,7 +4,7 @@ Promises a bounded number of time series whatever comes (serving/busiest.py), th
 once with how it ended, and that no figure holds anything a person wrote. One object a client, with a registry of its
 own; knows neither the database nor who reads it.
 
-Time to the first token counts from when the client was asked, so it has the wait in any line before the engine in it.
+Time to the first token counts from when somebody began to wait, so it has any line before the engine in it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series be
 class Measured:
     """One request while it lasts. Tell it of every piece, and of the counts at the end."""
 
-    def __init__(self, metrics: ServingMetrics, label: str, origin: str) -> None:
+    def __init__(self, metrics: ServingMetrics, label: str, asked: Request) -> None:
         self._metrics = metrics
         self._began_as = label
-        self._origin = origin
-        self._asked = time.perf_counter()
+        self._origin = asked.origin
+        self._asked = time.perf_counter() if asked.asked_at is None else asked.asked_at
         self._first: float | None = None
 
     @property
@@ -81,7 +81,7 @@ class ServingMetrics:
         self.prompt_tokens = Counter("parlance_prompt_tokens", "Tokens of prompts", each, registry=registry)
         self.answer_tokens = Counter("parlance_answer_tokens", "Tokens of answers", each, registry=registry)
         self.first_token = Histogram(
-            "parlance_time_to_first_token_seconds", "From asking to the first text", ("assistant",),
+            "parlance_time_to_first_token_seconds", "From beginning to wait to the first text", ("assistant",),
             buckets=FIRST_TOKEN_BUCKETS, registry=registry,
         )  # fmt: skip
         self.rate = Histogram(
@@ -89,7 +89,6 @@ class ServingMetrics:
             buckets=RATE_BUCKETS, registry=registry,
         )  # fmt: skip
         self.running = Gauge("parlance_requests_running", "Requests that have begun and not ended", registry=registry)
-        self.queued = Gauge("parlance_requests_queued", "Requests that wait before the engine", registry=registry)
         self.adapter_loads = Counter(
             "parlance_adapter_loads", "Adapters swapped in: requests for one that the engine did not hold",
             registry=registry,
@@ -108,7 +107,7 @@ class ServingMetrics:
         outcome = "failed"
         self.running.inc()
         try:
-            yield Measured(self, label, asked.origin)
+            yield Measured(self, label, asked)
             outcome = "done"
         except (GeneratorExit, asyncio.CancelledError):
             outcome = "cancelled"

@@ -131,10 +131,6 @@ def create_app(
         )  # fmt: skip
         return HTMLResponse(page)
 
-    @app.get("/healthz")
-    async def health() -> dict[str, bool]:
-        return {"ok": True}
-
     @app.get("/api/status")
     async def status() -> dict[str, Any]:
         return engine_status(conversation)

@@ -43,7 +43,7 @@ def outcomes(metrics):
 
 async def test_an_answer_is_counted_with_its_tokens_and_times_and_without_a_word(stub):
     with working_for("chat") as request:
-        request.assistant = "harbour"
+        request.asks("harbour")
         await ask(stub)
     metrics = stub.client.metrics
     who = {"assistant": "harbour", "origin": "chat"}

@@ -1,0 +1,101 @@
+"""Everything for Prometheus in one text: what the engine's client counted, the line before it, what the database says
+of jobs, promotions and accounts, the engine's state, and a few of the engine's own figures.
+
+Promises that reading it costs a few quick queries and no token, that it is whole also while the engine is away, and
+that it names assistants and nothing that anybody wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Select, func, select
+
+from serving.entrance import Engine, Entrance
+from serving.ownership import State
+from store.database import Database
+from store.tables import Account, Assistant, Job, Promotion
+
+JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
+ACTIONS = ("promote", "rollback", "withdraw")
+TAKEN = (
+    *("num_requests_running", "num_requests_waiting", "num_preemptions_total", "kv_cache_usage_perc"),
+    *("prefix_cache_queries_total", "prefix_cache_hits_total", "prompt_tokens_total", "generation_tokens_total"),
+)
+"""Of the engine's hundreds those that are few and say something; what has adapters as labels grows without bound."""
+_TAKEN = re.compile(rf"^(?:# (?:HELP|TYPE) )?vllm:(?:{'|'.join(TAKEN)})[ {{].*\n".encode(), re.MULTILINE)
+
+
+class _Moves(Collector):
+    """Moves of assistants' pointers since the installation began, as the database counts them."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(ACTIONS, 0)
+
+    def collect(self) -> list[CounterMetricFamily]:
+        moves = CounterMetricFamily(
+            "parlance_promotions", "Moves of what is in service: promote, rollback, withdraw", labels=("action",)
+        )
+        for action in ACTIONS:
+            moves.add_metric((action,), self.counts[action])
+        return [moves]
+
+
+class PlatformMetrics:
+    """Gathers when it is asked."""
+
+    def __init__(self, database: Database, engine: Engine, entrance: Entrance) -> None:
+        self._database = database
+        self._engine = engine
+        self.registry = registry = CollectorRegistry()
+        self._moves = _Moves()
+        registry.register(self._moves)
+        waiting = Gauge("parlance_requests_queued", "Requests in the line before the engine", registry=registry)
+        waiting.set_function(lambda: entrance.line.waiting)
+        self._state = Gauge("parlance_engine_state", "1 for the state that holds", ("state",), registry=registry)
+        self._jobs = Gauge("parlance_jobs", "Runs of tuning, by state", ("state",), registry=registry)
+        self._progress = Gauge(
+            "parlance_job_progress_ratio", "How far the running job is: 0 to 1; 0 where none runs", registry=registry
+        )
+        self._assistants = Gauge(
+            "parlance_assistants", "Assistants, by what answers", ("answers_as",), registry=registry
+        )  # fmt: skip
+        self._accounts = Gauge(
+            "parlance_accounts", "Accounts on platforms, by state", ("platform", "state"), registry=registry
+        )
+
+    async def text(self) -> bytes:
+        """In Prometheus' text format. Raises what the database raises."""
+        await self._look()
+        own = generate_latest(self.registry) + generate_latest(self._engine.client.metrics.registry)
+        return own + b"".join(_TAKEN.findall(await self._engine.client.own_metrics()))
+
+    async def _look(self) -> None:
+        state = self._engine.status.state
+        for name in get_args(State):
+            self._state.labels(name).set(name == state)
+        jobs = await self._counts(select(Job.state, func.count()).group_by(Job.state))
+        for name in JOB_STATES:
+            self._jobs.labels(name).set(jobs.get((name,), 0))
+        moves = await self._counts(select(Promotion.action, func.count()).group_by(Promotion.action))
+        self._moves.counts = {action: moves.get((action,), 0) for action in ACTIONS}
+        tuned = Assistant.in_service.is_not(None)
+        assistants = await self._counts(select(tuned, func.count()).group_by(tuned))
+        self._assistants.labels("tuned").set(assistants.get((True,), 0))
+        self._assistants.labels("untuned").set(assistants.get((False,), 0))
+        self._accounts.clear()
+        by = (Account.platform, Account.state)
+        accounts = select(*by, func.count()).where(Account.state != "removed").group_by(*by)
+        for (platform, name), count in (await self._counts(accounts)).items():
+            self._accounts.labels(platform, name).set(count)
+        running = await self._database.look_up(select(Job.progress).where(Job.state == "running"), {})
+        progress = running[0].get("fraction") if running is not None else None
+        self._progress.set(float(progress) if isinstance(progress, int | float) else 0.0)
+
+    async def _counts(self, query: Select[Any]) -> dict[tuple[Any, ...], int]:
+        """Each group with its count, which is the last column."""
+        return {tuple(row[:-1]): row[-1] for row in await self._database.look_through(query, {})}
