@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +76,7 @@ async def tokens_a_second(client: EngineClient, names: Sequence[VersionName], re
 
 async def first_uses(client: EngineClient, names: Sequence[VersionName], folders: Sequence[Path]) -> FirstUse:
     """Each adapter twice, one after another, with one token each."""
-    cost, digest, parsing, floor = [], [], [], []
+    cost, digest, parsing, floor = (list[float]() for _ in range(4))
     for name, folder in zip(names, folders, strict=True):
         began = time.perf_counter()
         await client.warm(name)
@@ -84,16 +84,18 @@ async def first_uses(client: EngineClient, names: Sequence[VersionName], folders
         await client.warm(name)
         cost.append(2 * between - began - time.perf_counter())
         weights = folder / WEIGHTS
-        for spent, work in ((floor, _copied), (digest, lambda file: digest_of(file.parent)), (parsing, load_file)):
-            began = time.perf_counter()
-            work(weights)
-            spent.append(time.perf_counter() - began)
+        floor.append(_seconds(lambda: bytearray(weights.read_bytes())))  # noqa: B023 - called at once
+        digest.append(_seconds(lambda: digest_of(folder)))  # noqa: B023
+        parsing.append(_seconds(lambda: load_file(weights)))  # noqa: B023
     size = (folders[0] / WEIGHTS).stat().st_size
-    return FirstUse(*(1000 * statistics.median(column) for column in (cost, digest, parsing, floor)), size)
+    shown = [1000 * statistics.median(column) for column in (cost, digest, parsing, floor)]
+    return FirstUse(shown[0], shown[1], shown[2], shown[3], size)
 
 
-def _copied(file: Path) -> bytearray:
-    return bytearray(file.read_bytes())
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 async def _started(stack: AsyncExitStack, settings: Settings, naive: bool) -> EngineSupervisor:

@@ -17,7 +17,7 @@ from config.names import VersionName, untuned
 from config.paths import Paths
 from serving.adapters import CONFIG, WEIGHTS, publish
 
-STRENGTH = 0.02
+STRENGTH = 0.05
 
 
 def publish_random(paths: Paths, model: CatalogueModel, name: VersionName, rank: int, seed: int) -> Path:
