@@ -30,6 +30,7 @@ from console.assistant_commands import DEFAULT_PROMPT
 from console.output import console
 from serving.client import EngineClient
 from serving.entrance import Entrance
+from serving.resizing import Resizing
 from serving.router import set_route
 from serving.supervisor import EngineSupervisor
 from store.assistants import add_assistant
@@ -90,6 +91,7 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
         engine.start()
         behind = [
             _behind("jobs", runner.run_forever()),
+            _behind("size", Resizing(database, engine).run_forever()),
             _behind("schedule", Scheduler(database).run_forever()),
             _behind("preparing", conversation.prepare()),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from config.errors import ParlanceError
 from config.hardware import probe
 from config.settings import Settings
-from console.doctor import accounts, adapters, home, machine
+from console.doctor import accounts, adapters, engine_size, home, machine
 from console.doctor.finding import Finding
 from store.database import open_database
 
@@ -22,6 +22,7 @@ async def examine(settings: Settings) -> list[Finding]:
         return [*findings, Finding("Database", "wrong", str(error))]
     try:
         findings += await adapters.look(settings, database)
+        findings += await engine_size.look(settings, database)
         findings += await accounts.look(database)
     finally:
         await database.close()

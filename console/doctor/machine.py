@@ -7,9 +7,10 @@ import socket
 from pathlib import Path
 
 from config.catalogue import find_model, fits
-from config.hardware import GIB, Hardware, plan
+from config.hardware import GIB, Hardware
 from config.settings import Settings
 from console.doctor.finding import Finding, tried
+from serving.sizing import planned
 
 LEAST_DISK = 5 * GIB
 
@@ -94,4 +95,5 @@ def check_port(settings: Settings) -> Finding:
 
 def check_plan(settings: Settings, hardware: Hardware) -> list[Finding]:
     """How the engine and training are run here, and why."""
-    return [Finding("Plan", "ok", reason) for reason in plan(hardware, find_model(settings.base_model)).reasons]
+    chosen = planned(settings.paths, find_model(settings.base_model), hardware)
+    return [Finding("Plan", "ok", reason) for reason in chosen.reasons]
