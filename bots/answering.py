@@ -17,10 +17,11 @@ from bots.events import Answer, Button, Event, Notice, Said
 from bots.history import Fitted, Turn, fit
 from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop, Stopped
-from config.errors import EngineUnavailable, ParlanceError
+from config.errors import EngineUnavailable, NotFound, ParlanceError, Refused
 from config.settings import Settings
 from serving.client import Finished, Piece, Sampling
 from serving.entrance import Entrance, as_soon_as_ready
+from serving.fallback import fall_back
 from serving.router import Place, Routed, route
 from store.conversations import Figures, begin_answer, finish_answer, remembered
 from store.database import Database
@@ -124,10 +125,16 @@ class Answering:
         if self._engine.status.state != "ready":  # before the prompt is made, which is to hold what is so then
             show(Notice(as_soon_as_ready(self._engine.status.sentence), passing=True))
             await stop.unless(self._engine.wait_ready())
-        routed, fitted = await stop.unless(self._prompt(channel, question))
-        if fitted.shortened:
-            show(Notice("That was more than I can hold in mind at once, so I read its beginning and its end."))
-        return await self._stream(routed, fitted, question, answer_id, stop, show, progress)
+        shortened = False
+        while True:  # once, but for versions that cannot be loaded: each of those is out of service afterwards
+            routed, fitted = await stop.unless(self._prompt(channel, question))
+            if fitted.shortened and not shortened:
+                show(Notice("That was more than I can hold in mind at once, so I read its beginning and its end."))
+            shortened = fitted.shortened
+            try:
+                return await self._stream(routed, fitted, question, answer_id, stop, show, progress)
+            except (NotFound, Refused) as why:  # the engine's word on the version, before any of the answer's
+                await fall_back(self._database, routed, why)
 
     async def _prompt(self, channel: Channel, question: Message) -> tuple[Routed, Fitted]:
         tokenizer = await self._tokenizer()

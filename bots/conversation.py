@@ -29,6 +29,7 @@ from bots.pace import AlreadyTold, Pace
 from bots.reception import LONGEST_MESSAGE, Received, Reception, addressed, clean
 from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop
+from bots.trouble import untold
 from config.errors import ParlanceError, Refused
 from config.settings import Settings
 from serving.entrance import Entrance
@@ -241,6 +242,9 @@ class Conversation:
                     asking = await self._consent.notice(fresh.incoming, fresh.channel)
                     if asking is not None:
                         show(asking)
+                    if fresh.incoming.role != "member":
+                        for card in await untold(self.database, fresh.channel):
+                            show(card)
 
     async def _received(self, incoming: Incoming, for_us: bool, left: bool) -> Received | None:
         if left:

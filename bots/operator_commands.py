@@ -32,6 +32,7 @@ async def status(call: Call) -> None:
     lines = [call.engine.status.sentence, f"{name} answers here with {called(routed.version)}."]
     if good or bad:
         lines.append(f"Votes on its answers: {good:,} good, {bad:,} bad.")
+    lines += [f"{view.name} is out of service, because {view.trouble}." for view in views if view.trouble is not None]
     lines.append(_learning(job))
     buttons = [Button("Show how far", "/retrain")] if job else []
     ready = _ready(views)
@@ -56,7 +57,7 @@ def _ready(views: list[VersionView]) -> VersionView | None:
     for view in views:
         if view.in_service:
             return None
-        if view.state == "passed" and view.forgotten_at is None:
+        if view.state == "passed" and view.forgotten_at is None and view.trouble is None:
             return view
     return None
 
@@ -102,6 +103,8 @@ def _line(view: VersionView) -> str:
         state = {"failed": ", may not serve", "rejected": ", rejected"}.get(view.state, "")
     if view.forgotten_at is not None:
         state += ", learnt from words that were deleted since"
+    if view.trouble is not None:
+        state += f", could not be loaded ({view.trouble})"
     return f"{view.name}, {view.created_at:%-d %B %Y}{state}: {in_one_line(view.report)}"
 
 

@@ -230,6 +230,7 @@ def versions(name: str, json: Json = False) -> None:
                 {
                     "version": str(one.name), "state": one.state, "in_service": one.in_service,
                     "created_at": one.created_at.isoformat(), "sentence": one.sentence, "report": one.report,
+                    "trouble": one.trouble,
                 }
                 for one in found
             ]
@@ -240,7 +241,8 @@ def versions(name: str, json: Json = False) -> None:
         shown = table("version", "gate", "", "made", "")
         for one in found:
             serving = "in service" if one.in_service else ""
-            shown.add_row(str(one.name), one.state, serving, f"{one.created_at:%Y-%m-%d %H:%M}", one.sentence)
+            sentence = f"Out of service, because {one.trouble}. {one.sentence}" if one.trouble else one.sentence
+            shown.add_row(str(one.name), one.state, serving, f"{one.created_at:%Y-%m-%d %H:%M}", sentence)
         console.print(shown)
 
 

@@ -162,6 +162,10 @@ class Version(Base):
     report: Mapped[dict[str, Any]] = mapped_column(SealedJson("versions.report"))
     forgotten_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """Since when text that it learnt from is deleted."""
+    trouble: Mapped[str | None] = mapped_column(Text)
+    """Why it was taken out of service: the engine could not load it. None once it serves again."""
+    trouble_told: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether somebody who looks after its assistant was told."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
@@ -176,7 +180,7 @@ class Lineage(Base):
 
 class Promotion(Base):
     """One move of an assistant's pointer. `action`: promote, rollback, or withdraw (a forgetting took it out of
-    service). None stands for the untuned model."""
+    service, or the engine could not load it). None stands for the untuned model."""
 
     __tablename__ = "promotions"
     id: Mapped[int] = mapped_column(primary_key=True)

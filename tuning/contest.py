@@ -46,9 +46,8 @@ async def contest(database: Database, assistant_name: str) -> Contest:
         )
         versions = rows.all()
     serving = next((row for row in versions if row.number == assistant.in_service), None)
-    candidate = next(
-        (row for row in versions if row.state == "passed" and row is not serving and not barred(assistant, row)), None
-    )
+    may_serve = (row for row in versions if row.state == "passed" and row.trouble is None)
+    candidate = next((row for row in may_serve if row is not serving and not barred(assistant, row)), None)
     if serving is None and candidate is None:
         raise Refused("There is only the untuned model, so nothing to compare it with; /retrain makes a version.")
     return Contest(assistant.id, _side(assistant, serving), _side(assistant, candidate))

@@ -20,13 +20,14 @@ from config.names import VersionName
 from serving.client import EngineClient
 from store.assistants import find_assistant, find_version
 from store.database import Database
+from store.promotions import served
 from store.tables import Assistant, Promotion, Version
 
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
     """One version as people see it. `state` is passed, failed or rejected; `forgotten_at`: since when text that it
-    learnt from is deleted."""
+    learnt from is deleted; `trouble`: why the engine could not load it."""
 
     name: VersionName
     state: str
@@ -35,6 +36,7 @@ class VersionView:
     sentence: str
     report: dict[str, Any]
     forgotten_at: datetime | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ async def history(database: Database, assistant_name: str) -> list[VersionView]:
         return [
             VersionView(
                 VersionName(assistant.name, row.number), row.state, row.number == assistant.in_service,
-                row.created_at, row.report["sentence"], row.report, row.forgotten_at,
+                row.created_at, row.report["sentence"], row.report, row.forgotten_at, row.trouble,
             )
             for row in rows
         ]  # fmt: skip
@@ -125,7 +127,7 @@ async def previous(database: Database, assistant_name: str) -> VersionName | Non
     """
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
-        stack = await _served(session, assistant)
+        stack = await served(session, assistant)
         if not stack:
             raise Refused(f"“{assistant_name}” has no version in service, so there is nothing to go back to.")
         kept_out = await _barred(session, assistant)
@@ -149,13 +151,14 @@ async def withdraw(session: AsyncSession, assistant: Assistant, asked_by: str) -
             Version.assistant_id == assistant.id,
             Version.state == "passed",
             Version.base_model == assistant.base_model,
+            Version.trouble.is_(None),
             Version.number < assistant.in_service,
         )
     )
     good = sorted(number for number, forgotten in rows.tuples() if forgotten is None)
     before = assistant.in_service
-    served = [number for number in await _served(session, assistant) if number in good]
-    after = next(reversed(served or good), None)
+    stack = [number for number in await served(session, assistant) if number in good]
+    after = next(reversed(stack or good), None)
     assistant.in_service = after
     session.add(Promotion(assistant_id=assistant.id, action="withdraw", before=before, after=after, asked_by=asked_by))
     await session.flush()
@@ -171,7 +174,7 @@ async def _chosen(session: AsyncSession, assistant: Assistant, number: int | Non
         .where(Version.assistant_id == assistant.id, Version.state == "passed")
         .order_by(Version.number.desc())
     )
-    newest = next((version for version in passed if not barred(assistant, version)), None)
+    newest = next((version for version in passed if version.trouble is None and not barred(assistant, version)), None)
     if newest is None:
         raise Refused(f"“{assistant.name}” has no version that passed its gate and may serve; retrain it first.")
     return newest
@@ -181,25 +184,6 @@ async def _barred(session: AsyncSession, assistant: Assistant) -> set[int]:
     """Numbers of the versions that a deletion keeps out of service."""
     rows = await session.scalars(select(Version).where(Version.assistant_id == assistant.id))
     return {version.number for version in rows if barred(assistant, version)}
-
-
-async def _served(session: AsyncSession, assistant: Assistant) -> list[int]:
-    """Versions in service one over another, the present one last: promotions push, going back pops down to the one
-    that it went back to."""
-    moves = await session.scalars(
-        select(Promotion).where(Promotion.assistant_id == assistant.id).order_by(Promotion.id)
-    )
-    stack: list[int] = []
-    for move in moves:
-        if move.action in ("rollback", "withdraw"):
-            stack = stack[:-1]
-            while stack and stack[-1] != move.after:
-                stack.pop()
-            if not stack and move.after is not None:
-                stack.append(move.after)
-        elif move.after is not None:
-            stack.append(move.after)
-    return stack
 
 
 async def _move(database: Database, assistant_name: str, after: int | None, action: str, asked_by: str) -> Move:
@@ -217,6 +201,7 @@ async def _move(database: Database, assistant_name: str, after: int | None, acti
         version = await find_version(session, assistant, after) if after is not None else None
         if version is not None:
             version.state = "passed"  # also where it was rejected before
+            version.trouble = None  # for it has just been loaded
         marked = version is not None and version.forgotten_at is not None
     old = VersionName(assistant_name, before) if before is not None else None
     new = VersionName(assistant_name, after) if after is not None else None
