@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from config.catalogue import find_model
 from config.settings import Settings
 from serving.entrance import Engine
 from serving.prompt import Message
+
+if TYPE_CHECKING:
+    from serving.prompt import ChatTokenizer
 
 __all__ = ["Engine", "Tokenizer", "TokenizerSource", "base_model_tokenizer"]
 
@@ -32,16 +35,16 @@ class Tokenizer(Protocol):
 TokenizerSource = Callable[[], Awaitable[Tokenizer]]
 
 
-def base_model_tokenizer(settings: Settings) -> TokenizerSource:
+def base_model_tokenizer(settings: Settings) -> Callable[[], Awaitable[ChatTokenizer]]:
     """Loads the base model's tokenizer at the first call, off the event loop, and keeps it."""
-    loading: list[asyncio.Task[Tokenizer]] = []
+    loading: list[asyncio.Task[ChatTokenizer]] = []
 
-    def load() -> Tokenizer:
+    def load() -> ChatTokenizer:
         from serving.prompt import ChatTokenizer
 
         return ChatTokenizer(find_model(settings.base_model).location)
 
-    async def source() -> Tokenizer:
+    async def source() -> ChatTokenizer:
         if not loading or (loading[0].done() and loading[0].exception() is not None):
             loading[:] = [asyncio.create_task(asyncio.to_thread(load))]
         return await asyncio.shield(loading[0])

@@ -27,9 +27,13 @@ from bots.web.app import create_app
 from config.errors import Refused
 from config.settings import Settings, load_settings
 from console.assistant_commands import DEFAULT_PROMPT
+from console.doors import doors
+from console.health import Readiness, add_health
+from console.metrics import PlatformMetrics
 from console.output import console
 from serving.client import EngineClient
 from serving.entrance import Entrance
+from serving.gateway.app import create_gateway
 from serving.resizing import Resizing
 from serving.router import set_route
 from serving.supervisor import EngineSupervisor
@@ -69,10 +73,14 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
         yield engine.client
 
     entrance = Entrance(engine, engine.plan.max_requests)  # one for all who wait for answers
-    conversation = Conversation(database, settings, engine, base_model_tokenizer(settings), entrance=entrance)
+    tokenizer = base_model_tokenizer(settings)
+    conversation = Conversation(database, settings, engine, tokenizer, entrance=entrance)
     runner = JobRunner(database, settings, ready)
     app = create_app(conversation, announce=_show_code)
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))
+    readiness = Readiness(engine, lambda: engine.client.warm(engine.untuned), settings.home)
+    add_health(app, database, PlatformMetrics(database, engine, entrance), readiness, settings.metrics_token)
+    both = doors(app, create_gateway(database, settings, engine, entrance, tokenizer))
+    server = _Server(uvicorn.Config(both, log_config=None, access_log=False, timeout_graceful_shutdown=2))
     accounts = Accounts(database, conversation)
     behind: list[asyncio.Task[None]] = []
     stopping = asyncio.Event()
@@ -117,7 +125,7 @@ def _behind(name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
 
     def note(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            log.error("broke", what=name, error=repr(task.exception()))
+            log.error("broke", what=name, exc_info=task.exception())
 
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(note)

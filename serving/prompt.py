@@ -8,7 +8,7 @@ assistants nor the engine.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, Literal, TypedDict
@@ -41,6 +41,10 @@ def with_system(prompt: str, messages: Sequence[Message]) -> list[Message]:
     return [*head, *messages]
 
 
+Tool = Mapping[str, Any]
+"""A function that the assistant may call, as OpenAI's `tools` have it."""
+
+
 class ChatTokenizer:
     """A base model's tokenizer and chat template. `location`: a folder or a hub id. Raises BadInput where there is
     none that can chat."""
@@ -63,6 +67,8 @@ class ChatTokenizer:
         added = (token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special)
         control = "|".join(re.escape(text) for text in sorted(added, key=len, reverse=True))
         self._control = re.compile(control) if control else None
+        self.knows_tools: bool = "tools" in template and "<tool_call>" in template and "<function=" not in template
+        """Whether the template tells the model of tools and has it call them as JSON between <tool_call> tags."""
         self.vocabulary: int = len(self._tokenizer)
         """How many tokens there are."""
         self.context: int = int(min(self._tokenizer.model_max_length, longest or 1 << 30))
@@ -79,13 +85,13 @@ class ChatTokenizer:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of a prompt that waits for the assistant's answer."""
-        return self._apply(messages, waits=True)
+    def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
+        """Token ids of a prompt that waits for the assistant's answer, who may call `tools`."""
+        return self._apply(messages, waits=True, tools=tools)
 
-    def count(self, messages: Sequence[Message]) -> int:
-        """Tokens of a prompt that waits for the assistant's answer."""
-        return len(self.prompt_ids(messages))
+    def count(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> int:
+        """Tokens of a prompt that waits for the assistant's answer, who may call `tools`."""
+        return len(self.prompt_ids(messages, tools))
 
     def render(self, messages: Sequence[Message], learn_from: int = 0) -> Rendered:
         """A whole conversation; learnt are the assistant turns with index `learn_from` or higher, end token included.
@@ -133,8 +139,9 @@ class ChatTokenizer:
         last = next((place for place in range(end - 1, len(before) - 1, -1) if ids[place] == stop), None)
         return len(before), end if last is None else last + 1
 
-    def _apply(self, messages: Sequence[Message], *, waits: bool) -> list[int]:
-        ids: list[int] = self._encode(messages, add_generation_prompt=waits)["input_ids"]
+    def _apply(self, messages: Sequence[Message], *, waits: bool, tools: Sequence[Tool] = ()) -> list[int]:
+        given: dict[str, object] = {"tools": [dict(tool) for tool in tools]} if tools else {}
+        ids: list[int] = self._encode(messages, add_generation_prompt=waits, **given)["input_ids"]
         return ids
 
     def _encode(self, messages: Sequence[Message], **options: object) -> dict[str, list[int]]:

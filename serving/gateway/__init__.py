@@ -1,0 +1,1 @@
+"""The OpenAI-compatible door: other programs talk to assistants as they talk to OpenAI."""

@@ -1,0 +1,83 @@
+"""What every request to the gateway passes before a byte of its body is read: a key that is one, within its limit.
+
+A bearer key is all that counts here: cookies and where a request came from mean nothing. Promises that nothing of a
+request is logged, that what is larger than `LARGEST_BODY` is not read to its end, and that the key is known to what
+comes after only as its row.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from config.request import working_for
+from serving.gateway.errors import ApiError, invalid_key
+from serving.gateway.limits import Windows
+from store.database import Database
+from store.keys import KnownKey, known_key
+
+LARGEST_BODY = 8_000_000
+"""Bytes: some hundred times the longest conversation that any model here can read."""
+TOO_LARGE = f"A request may have {LARGEST_BODY // 1_000_000} MB at most; send less of the conversation."
+
+
+class Guard:
+    """Around the application `app`. The key stands in the request's state as `key`."""
+
+    def __init__(self, app: ASGIApp, database: Database) -> None:
+        self._app = app
+        self._database = database
+        self._windows = Windows()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            key = await self._key(headers.get("authorization"))
+            _check_size(headers.get("content-length"))
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["key"] = key
+        with working_for("gateway", headers.get("x-request-id")):
+            await self._app(scope, _bounded(receive), send)
+
+    async def _key(self, authorization: str | None) -> KnownKey:
+        scheme, _, given = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise invalid_key(given=False)
+        key = await known_key(self._database, given.strip())
+        if key is None:
+            raise invalid_key(given=True)
+        wait = self._windows.take(key.id, key.a_minute)
+        if wait:
+            raise ApiError(
+                429,
+                f"This key may make {key.a_minute} requests a minute; try again in {wait:.0f} s.",
+                "rate_limit_exceeded",
+                retry_after=wait,
+            )
+        return key
+
+
+def _check_size(length: str | None) -> None:
+    if length is not None and (not length.isdecimal() or int(length) > LARGEST_BODY):
+        raise ApiError(413, TOO_LARGE, "request_too_large")
+
+
+def _bounded(receive: Receive) -> Receive:
+    """`receive`, until more has come than may."""
+    read = 0
+
+    async def bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > LARGEST_BODY:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return bounded
