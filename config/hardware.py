@@ -22,7 +22,7 @@ ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values vLLM accepts for max_lora_rank."""
 FEWEST_SLOTS, FEWEST_KEPT = 8, 16
 REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 256
-SLOTS_SHARE, KEPT_SHARE = 0.1, 0.1
+SLOTS_SHARE, KEPT_SHARE = 0.1, 0.15
 """Of the device's memory for the adapters of one batch, and of the machine's for all that are kept in memory."""
 
 
