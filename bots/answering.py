@@ -94,14 +94,14 @@ class Answering:
         except Stopped:
             await self._cut(question, row.id, progress, show)
         except EngineUnavailable as error:
-            log.warning("answer_failed", channel=channel.key, reason=str(error))
+            log.warning("answer_failed", channel=channel.key, exc_info=True)
             if progress.text:
                 await self._cut(question, row.id, progress, show)
                 show(Notice(BROKEN_OFF, "warning"))
             else:
                 await self._failed(row.id, str(error), show)
         except ParlanceError as error:
-            log.warning("answer_failed", channel=channel.key, reason=str(error))
+            log.warning("answer_failed", channel=channel.key, exc_info=True)
             await self._failed(row.id, str(error), show)
         except Exception:
             log.exception("answer_failed", channel=channel.key)

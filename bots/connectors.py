@@ -8,7 +8,6 @@ not even within an error's text.
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -99,7 +98,7 @@ class Connectors:
                 log.warning("account_broke", account=view.name, kind=type(error).__name__)
                 told = without(view.token, str(error))
             except Exception:
-                log.error("account_broke", account=view.name, trace=without(view.token, traceback.format_exc()))
+                log.exception("account_broke", account=view.name)
                 told = BROKE
             finally:
                 if calm.done():

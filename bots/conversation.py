@@ -31,6 +31,7 @@ from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop
 from bots.trouble import untold
 from config.errors import ParlanceError, Refused
+from config.request import working_for
 from config.settings import Settings
 from serving.entrance import Entrance
 from store import accounts, edits
@@ -192,7 +193,7 @@ class Conversation:
                 del self._lines[channel]
 
     async def _take(self, incoming: Incoming, show: Show, *, for_us: bool = True, left: bool = False) -> None:
-        with self._line(incoming.channel) as line:
+        with working_for("chat"), self._line(incoming.channel) as line:
             try:
                 await self._carry_out(incoming, line, show, for_us, left)
             except AlreadyTold:

@@ -47,8 +47,11 @@ def current() -> Request | None:
 
 @contextmanager
 def working_for(origin: str, given_id: str | None = None) -> Iterator[Request]:
-    """What happens within works for a new request. `given_id` is its sender's own id for it, kept where it is plain:
-    up to 64 letters, digits, dots, - and _."""
+    """What happens within works for a new request, or for the one that it is part of. `given_id` is its sender's own id
+    for it, kept where it is plain: up to 64 letters, digits, dots, - and _."""
+    if (outer := _CURRENT.get()) is not None:
+        yield outer
+        return
     request = Request(origin, given_id) if given_id and _ID.fullmatch(given_id) else Request(origin)
     before = _CURRENT.set(request)
     try:

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
         None, min_length=16, description="who has it may read /metrics from anywhere; without one, this machine may"
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
     max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")
     temperature: float = Field(0.4, ge=0, le=2)
     repetition_penalty: float = Field(1.05, ge=1, le=2)

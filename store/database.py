@@ -102,7 +102,9 @@ class Database:
 
     def _read(self) -> Connection:
         if self._reading is None:
-            self._reader = create_engine(self.engine.url.set(drivername="sqlite"), isolation_level="AUTOCOMMIT")
+            self._reader = create_engine(
+                self.engine.url.set(drivername="sqlite"), isolation_level="AUTOCOMMIT", hide_parameters=True
+            )
             event.listen(self._reader, "connect", _prepare_sqlite)
             self._reading = self._reader.connect()
         return self._reading
@@ -160,6 +162,13 @@ def migrate(url: str, revision: str = "head") -> None:
         engine.dispose()
 
 
+def known_revisions() -> set[str]:
+    """Every revision that this program can bring a database to, or take up from."""
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
 async def open_database(settings: Settings) -> Database:
     """Make the folders and the key where they are missing, migrate, and open. Raises BadInput for a wrong key."""
     settings.paths.ensure()
@@ -173,7 +182,10 @@ async def open_database(settings: Settings) -> Database:
 
 
 def _engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=LONGEST_WAIT)
+    engine = create_async_engine(
+        url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=LONGEST_WAIT,
+        hide_parameters=True,  # what went wrong is told and logged, what was written is not
+    )  # fmt: skip
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     if engine.dialect.driver == "inline":

@@ -71,7 +71,7 @@ class Client(discord.Client):
             await asyncio.sleep(random.uniform(*BEFORE_A_NEW_SESSION))  # noqa: S311 - a pause, no secret
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
-        log.error("event_failed", told=event_method, trace=traceback.format_exc())
+        log.exception("event_failed", told=event_method)
 
 
 def _sparing(event: str, parser: Callable[[Any], None]) -> Callable[[Any], None]:

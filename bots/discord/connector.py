@@ -7,7 +7,6 @@ server out of order end nothing; a token that no longer works ends this account 
 from __future__ import annotations
 
 import asyncio
-import traceback
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,6 @@ import structlog
 from discord.errors import ConnectionClosed, GatewayNotFound, HTTPException, LoginFailure
 
 from bots.accounts import note_trouble
-from bots.connectors import without
 from bots.conversation import Conversation
 from bots.discord.asked import Questions
 from bots.discord.calls import Calls
@@ -90,8 +88,7 @@ class DiscordConnector:
                     log.warning("discord_unreachable", account=self._account.name, kind=type(error).__name__)
                     await self._tell(UNREACHABLE)
                 except Exception:
-                    trace = without(self._account.token, traceback.format_exc())
-                    log.error("discord_client_ended", account=self._account.name, trace=trace)
+                    log.exception("discord_client_ended", account=self._account.name)
                 if self._well.is_set():
                     wait = FIRST_WAIT
                 self._well.clear()
@@ -158,8 +155,7 @@ class DiscordConnector:
                 await self._compare_guilds(client, messages)
                 await self._register(client, talk)
             except Exception:
-                trace = without(self._account.token, traceback.format_exc())
-                log.error("discord_catching_up_failed", account=self._account.name, trace=trace)
+                log.exception("discord_catching_up_failed", account=self._account.name)
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 

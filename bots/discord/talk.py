@@ -7,7 +7,6 @@ that nothing goes on after `end`.
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 import structlog
@@ -20,6 +19,7 @@ from bots.events import Event
 from bots.incoming import Incoming
 from bots.platforms import AccountView
 from bots.presenter import Presenter
+from config.request import working_for
 from store.database import Database
 from store.tables import Delivery
 
@@ -51,12 +51,13 @@ class Talk:
         taken: Callable[[], None] = lambda: None,
     ) -> None:
         """Show what comes of a message. `taken` is called once it is logged, or it is clear that it will not be."""
-        try:
-            first = await anext(events, None)
-        finally:
-            taken()
-        if first is not None:
-            await self.presenter.present(_with(first, events), incoming, outlet)
+        with working_for("chat"):
+            try:
+                first = await anext(events, None)
+            finally:
+                taken()
+            if first is not None:
+                await self.presenter.present(_with(first, events), incoming, outlet)
 
     def begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Do it in a task of its own, which ends with this account's work and not before."""
@@ -81,7 +82,7 @@ async def _noting(work: Coroutine[None, None, None]) -> None:
     try:
         await work
     except Exception:
-        log.error("discord_event_failed", trace=traceback.format_exc())  # which has no values, and so no token
+        log.exception("discord_event_failed")
 
 
 async def _with(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:

@@ -8,7 +8,6 @@ does. python-telegram-bot's own poller acknowledges before anything was done wit
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
@@ -32,7 +31,6 @@ from bots.telegram.menus import Menus
 from bots.telegram.outlet import Chats, TelegramOutlet
 from bots.telegram.places import Place, message_number, place_of
 from bots.telegram.polling import Polling
-from bots.telegram.secrecy import without_tokens
 from bots.telegram.spoken import Reader
 from bots.telegram.updates import (
     OUTDATED,
@@ -48,6 +46,7 @@ from bots.telegram.updates import (
     read,
 )
 from config.errors import BadInput, Refused
+from config.request import working_for
 from store.database import Database
 
 PRESS_SECONDS = 2.5
@@ -193,11 +192,12 @@ class TelegramConnector:
 
     async def _begin(self, events: AsyncIterator[Event], incoming: Incoming, outlet: TelegramOutlet) -> None:
         """Returns when the first event is there, for then the message is logged; a task shows all of them."""
-        first = await anext(events, None)
-        if first is None:
-            await outlet.acknowledge()
-            return
-        self._spawn(self._show(_from(first, events), incoming, outlet), f"showing {incoming.channel}")
+        with working_for("chat"):
+            first = await anext(events, None)
+            if first is None:
+                await outlet.acknowledge()
+                return
+            self._spawn(self._show(_from(first, events), incoming, outlet), f"showing {incoming.channel}")
 
     async def _show(self, events: AsyncIterator[Event], incoming: Incoming, outlet: TelegramOutlet) -> None:
         before = self._catching_up.get(incoming.channel)
@@ -228,7 +228,7 @@ class TelegramConnector:
         return task
 
     def _note_fault(self, event: str, **more: str) -> None:
-        log.error(event, account=self._account.name, trace=without_tokens(traceback.format_exc()), **more)
+        log.exception(event, account=self._account.name, **more)
 
 
 async def _from(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event]:

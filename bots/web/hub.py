@@ -17,6 +17,7 @@ from bots.incoming import Incoming
 from bots.web.access import Session
 from bots.web.feed import Entry, Feed, Feeds
 from config.errors import NotFound
+from config.request import working_for
 from serving.router import Place, resolve, set_route
 from store.assistants import find_assistant, list_assistants
 from store.conversations import find_channel, open_channel, transcript
@@ -64,11 +65,12 @@ class Hub:
     async def _relay(self, events: AsyncIterator[Event], incoming: Incoming, quiet: bool) -> None:
         feed = self.feeds.of(incoming.channel)
         said: dict[int, int] = {}
-        async for event in events:
-            if quiet and isinstance(event, Heard):
-                feed.last_message = max(feed.last_message, event.message_id)
-            else:
-                feed.add(entry_of(event, incoming, feed, said))
+        with working_for("chat"):
+            async for event in events:
+                if quiet and isinstance(event, Heard):
+                    feed.last_message = max(feed.last_message, event.message_id)
+                else:
+                    feed.add(entry_of(event, incoming, feed, said))
 
     async def assistant(self, session: Session) -> str | None:
         """Who answers in this session; None where there is no assistant yet."""
