@@ -17,17 +17,22 @@ from config.names import VersionName, untuned
 from config.paths import Paths
 from serving.adapters import CONFIG, WEIGHTS, publish
 
-STRENGTH = 0.05
+STRENGTH = 0.02
 
 
-def publish_random(paths: Paths, model: CatalogueModel, name: VersionName, rank: int, seed: int) -> Path:
-    """Make and publish one; returns its folder. Raises Refused where the version is there already."""
+def publish_random(
+    paths: Paths, model: CatalogueModel, name: VersionName, rank: int, seed: int, strength: float = STRENGTH
+) -> Path:
+    """Make and publish one; returns its folder. `strength`: the spread of its weights.
+
+    Raises Refused where the version is there already.
+    """
     plain = paths.adapter(untuned(model.name))
     random = np.random.default_rng(seed)
     tensors = {}
     for key, zeros in load_file(plain / WEIGHTS).items():
         shape = (rank, zeros.shape[1]) if ".lora_A." in key else (zeros.shape[0], rank)
-        tensors[key] = random.standard_normal(shape, np.float32) * np.float32(STRENGTH)
+        tensors[key] = random.standard_normal(shape, np.float32) * np.float32(strength)
     staged = paths.jobs / f"random-{name.assistant}-{name.number}"
     staged.mkdir(parents=True)
     save_file(tensors, staged / WEIGHTS)

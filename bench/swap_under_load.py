@@ -40,6 +40,8 @@ from tuning.versions import promote, rollback
 
 TALKS, ASSISTANTS, SWAPS, AT_A_TIME = 64, 16, 30, 3
 TOKENS, RANK = 12, 8
+STRENGTH = 0.1
+"""So strong that each version has words of its own, none of which make sense."""
 PROMPT = "You are a polite helper."
 QUESTIONS = ("I need a table for two tonight.", "When does the train leave?")
 SAMPLING = Sampling(max_tokens=TOKENS, temperature=0.0)
@@ -118,7 +120,9 @@ def make_adapters(paths: Paths, model: CatalogueModel) -> None:
     """Two versions of each assistant. Needs the untuned adapter."""
     for number in range(ASSISTANTS):
         for version in (1, 2):
-            publish_random(paths, model, VersionName(assistant(number), version), RANK, 1000 * version + number)
+            publish_random(
+                paths, model, VersionName(assistant(number), version), RANK, 1000 * version + number, STRENGTH
+            )
 
 
 async def prepare(database: Database, supervisor: EngineSupervisor) -> None:
