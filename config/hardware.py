@@ -12,12 +12,23 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
 from config.catalogue import CatalogueModel
 
 GIB = 1 << 30
+GpuSharing = Literal["reserve", "sleep", "separate"]
+"""How tuning and serving live on one GPU: its memory split by plan; serving asleep while tuning; a GPU for each."""
+WHOLE_CARD = 0.9
+"""Of a card's memory, what one process may take: drivers and others need the rest."""
+MOST_FOR_SERVING = 0.55
+"""Where the card is large for the model, tuning gets the rest: more of it makes tuning faster, up to here."""
+TRAINING_TIMES, TRAINING_ROOM = 1.1, 4 << 30
+"""Tuning takes the weights and a bit, and so much for one step's activations, computed again in the backward pass."""
+SERVING_TIMES = 1.25
+"""Serving takes at least the weights and a quarter for conversations and adapters."""
 ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values vLLM accepts for max_lora_rank."""
 FEWEST_SLOTS, FEWEST_KEPT = 8, 16
@@ -69,6 +80,14 @@ class Plan:
     max_requests: int
     training_threads: int
     reasons: tuple[str, ...]
+    training_share: float = 0.0
+    """Of a card's memory, what tuning may take; 0 on a processor."""
+    sharing: GpuSharing = "reserve"
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the engine is put to sleep while tuning has the card."""
+        return self.device == "cuda" and self.sharing == "sleep"
 
 
 def _flags() -> frozenset[str]:
@@ -153,8 +172,38 @@ def adapter_room(
     return AdapterRoom(slots, kept, tuple(reasons))
 
 
-def plan(hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16) -> Plan:
-    """Choose. `assistants`: how many may be in use at once; `rank`: the largest that training makes."""
+@dataclass(frozen=True, slots=True)
+class CardShares:
+    """Of one card's memory: what serving takes, what tuning may take, and why. They add up to 1 at most, unless the two
+    take turns or have a card each."""
+
+    serving: float
+    training: float
+    reasons: tuple[str, ...]
+
+
+def card_shares(card: Gpu, weights: int, sharing: GpuSharing) -> CardShares:
+    """Split `card` by the policy; `weights` in bytes of 16-bit numbers."""
+    if sharing != "reserve":
+        turns = "serving sleeps while tuning has it" if sharing == "sleep" else "tuning has a card of its own"
+        return CardShares(WHOLE_CARD, WHOLE_CARD, (f"{WHOLE_CARD:.0%} of the card for serving: {turns}",))
+    needed = (weights * TRAINING_TIMES + TRAINING_ROOM) / card.memory
+    training = min(max(needed, 1 - MOST_FOR_SERVING), WHOLE_CARD)
+    serving = round(max(0.0, WHOLE_CARD + 0.05 - training), 2)
+    reasons = [f"{serving:.0%} of the card for serving, {training:.0%} kept for tuning"]
+    if serving * card.memory < weights * SERVING_TIMES:
+        serving = WHOLE_CARD
+        training = 0.0
+        why = "model and tuning do not fit it together, so tuning needs the setting gpu_sharing as sleep or separate"
+        reasons = [f"{serving:.0%} of the card for serving: {why}"]
+    return CardShares(serving, round(training, 2), tuple(reasons))
+
+
+def plan(
+    hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16, sharing: GpuSharing = "reserve"
+) -> Plan:
+    """Choose. `assistants`: how many may be in use at once; `rank`: the largest that training makes; `sharing`: how
+    tuning and serving live on one card."""
     reasons: list[str] = []
     engine_rank = _rank_for_engine(rank)
     reasons.append(f"adapters of rank {engine_rank}: the largest that training makes here is {rank}")
@@ -165,11 +214,12 @@ def plan(hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank
         room = adapter_room(assistants, REQUESTS_ON_GPU, each, each, card.memory, hardware.memory)
         reasons.append(f"{card.name} with {card.memory / GIB:.0f} GiB: everything in bfloat16 on it")
         reasons += room.reasons
-        share = 0.55 if weights * 4 < card.memory else 0.9
-        reasons.append(f"{share:.0%} of the card for serving, the rest for training")
+        shares = card_shares(card, weights, sharing)
+        reasons += shares.reasons
         return Plan(
-            "cuda", "bfloat16", share, 0, room.slots, engine_rank, room.kept,
+            "cuda", "bfloat16", shares.serving, 0, room.slots, engine_rank, room.kept,
             min(model.context, 8192), REQUESTS_ON_GPU, max(1, hardware.cores - 1), tuple(reasons),
+            shares.training, sharing,
         )  # fmt: skip
     small = model.parameters < 500_000_000
     dtype = "float32" if small or not hardware.fast_bf16 else "bfloat16"
@@ -190,5 +240,5 @@ def plan(hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank
     reasons.append(f"a memory of {context} tokens: what the model was trained for, kept small on a processor")
     return Plan(
         "cpu", dtype, 0.0, kv * GIB, room.slots, engine_rank, room.kept,
-        context, REQUESTS_ON_CPU, hardware.cores, tuple(reasons),
+        context, REQUESTS_ON_CPU, hardware.cores, tuple(reasons), sharing=sharing,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from config.errors import BadInput
+from config.hardware import GpuSharing
 from config.paths import Paths
 
 
@@ -35,6 +36,10 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None, min_length=16, description="who has it may read /metrics from anywhere; without one, this machine may"
     )
+    gpu_sharing: GpuSharing = Field(
+        "reserve", description="tuning beside serving on one GPU: reserve memory, sleep meanwhile, or a separate GPU"
+    )
+    training_gpu: int = Field(1, ge=0, description="number of the GPU that tuning uses where gpu_sharing is separate")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")

@@ -51,6 +51,8 @@ def command_line(model: CatalogueModel, plan: Plan, socket: Path, targets: Seque
         command += ["--enforce-eager", "--kv-cache-memory-bytes", str(plan.kv_cache)]
     else:
         command += ["--gpu-memory-utilization", str(plan.gpu_memory_share)]
+    if plan.sleeps:
+        command.append("--enable-sleep-mode")
     return command
 
 
@@ -71,6 +73,10 @@ def environment(
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    if plan.sleeps:
+        # The requests to sleep and wake are among those that vLLM answers in this mode alone, and without a key; whoever
+        # can reach them can read our folder anyway: the engine listens on a socket in it.
+        env["VLLM_SERVER_DEV_MODE"] = "1"
     if Path(model.location).is_dir():
         env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if plan.device == "cpu":

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from config.paths import Paths
 from serving.sizing import Size
 
-State = Literal["off", "warming", "ready", "unwell", "restarting", "failed"]
+State = Literal["off", "warming", "ready", "asleep", "unwell", "restarting", "failed"]
 """`unwell`: it runs and does not answer."""
 ENDING_SECONDS = 15.0
 

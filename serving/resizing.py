@@ -60,7 +60,7 @@ class Resizing:
         if engine.status.state != "ready":
             return False
         use = await in_use(self._database, engine.paths, engine.model)
-        better = await asyncio.to_thread(planned, engine.paths, engine.model)
+        better = await asyncio.to_thread(planned, engine.paths, engine.model, None, engine.plan.sharing)
         why = outgrown(Size.of(engine.plan), use, Size.of(better))
         if why is None:
             self._since, engine.notice = None, ""

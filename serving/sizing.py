@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from config.catalogue import CatalogueModel
-from config.hardware import Hardware, Plan, plan, probe
+from config.hardware import GpuSharing, Hardware, Plan, plan, probe
 from config.names import VersionName, untuned
 from config.paths import Paths
 from serving.adapters import adapters_here
@@ -49,11 +49,16 @@ class Use:
         return len(self.versions)
 
 
-def planned(paths: Paths, model: CatalogueModel, hardware: Hardware | None = None) -> Plan:
+def planned(
+    paths: Paths, model: CatalogueModel, hardware: Hardware | None = None, sharing: GpuSharing = "reserve"
+) -> Plan:
     """The plan for an engine that is started now, from the adapters that lie in the data folder; on this machine, if
-    `hardware` does not say otherwise."""
+    `hardware` does not say otherwise. `sharing`: how tuning and serving live on one card."""
     assistants, rank = adapters_here(paths)
-    return plan(hardware or probe(paths.home), model, assistants=max(1, assistants), rank=max(LEAST_RANK, rank))
+    return plan(
+        hardware or probe(paths.home), model,
+        assistants=max(1, assistants), rank=max(LEAST_RANK, rank), sharing=sharing,
+    )  # fmt: skip
 
 
 async def in_use(database: Database, paths: Paths, model: CatalogueModel) -> Use:

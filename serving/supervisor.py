@@ -65,7 +65,7 @@ class EngineSupervisor:
         self.paths = settings.paths
         self.model = find_model(settings.base_model)
         self.untuned = untuned(self.model.name)
-        self.plan = planned(self.paths, self.model)
+        self.plan = planned(self.paths, self.model, sharing=settings.gpu_sharing)
         self._key = SecretStr(cipher.derive("engine"))
         metrics = ServingMetrics(self.plan.max_cpu_loras)
         self.client = EngineClient(
@@ -133,6 +133,18 @@ class EngineSupervisor:
                     await self._changed.wait()
         except TimeoutError:
             raise EngineUnavailable(self.status.sentence) from None
+
+    def rest(self, sentence: str) -> None:
+        """Have those who ask wait, as while it warms up, and tell them `sentence`: the engine lives but is not to be
+        asked. Raises EngineUnavailable where it is not ready."""
+        if self._state not in ("ready", "asleep"):
+            raise EngineUnavailable(self.status.sentence)
+        self._say("asleep", sentence)
+
+    def rise(self) -> None:
+        """The end of a rest, where the engine has not ended meanwhile: then its next start is the end."""
+        if self._state == "asleep":
+            self._say("ready", READY)
 
     async def hand_over(self, larger: Plan, versions: Sequence[VersionName]) -> None:
         """Have a second engine, started by plan `larger`, take over from the one that runs, with `versions` loaded (the

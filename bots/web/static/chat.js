@@ -10,7 +10,7 @@ const longest = Number(document.body.dataset.longest);
 const text = $("text");
 const scroll = $("scroll");
 const STATES = {
-  ready: "Ready", warming: "Warming up", restarting: "Starting again", unwell: "Not answering",
+  ready: "Ready", warming: "Warming up", restarting: "Starting again", unwell: "Not answering", asleep: "Resting",
   failed: "Out of order", off: "Not running",
 };
 
@@ -121,7 +121,7 @@ function showStatus(next) {
   banner.hidden = online && next.state === "ready";
   banner.toggleAttribute("data-still", online && (next.state === "failed" || next.state === "off"));
   if (!online) $("banner-words").textContent = "The connection was lost; trying to reach it again.";
-  else if (["warming", "restarting", "unwell"].includes(next.state)) {
+  else if (["warming", "restarting", "unwell", "asleep"].includes(next.state)) {
     $("banner-words").textContent = `${next.sentence} You can write already.`;
   } else $("banner-words").textContent = next.sentence;
 }
