@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from config.errors import Refused
+from config.errors import EngineUnavailable, Refused
 from config.names import VersionName
 from serving.client import EngineClient
 from store.assistants import find_assistant, find_version
@@ -136,11 +136,20 @@ async def previous(database: Database, assistant_name: str) -> VersionName | Non
 
 
 async def rollback(database: Database, client: EngineClient, assistant_name: str, asked_by: str) -> Move:
-    """Back to what served before the last promotion that still stands. Raises what `previous` raises."""
+    """Back to what served before the last promotion that still stands; also while there is no engine to load it, so
+    that a bad version can be taken out at any moment: nobody is answered then, and this one was loaded before.
+
+    Raises what `previous` raises, and NotFound or Refused where the engine cannot load it; then nothing has changed.
+    """
     before = await previous(database, assistant_name)
+    loaded = True
     if before is not None:
-        await client.warm(before)
-    return await _move(database, assistant_name, before.number if before else None, "rollback", asked_by)
+        try:
+            await client.warm(before)
+        except EngineUnavailable:
+            loaded = False
+    number = before.number if before else None
+    return await _move(database, assistant_name, number, "rollback", asked_by, loaded=loaded)
 
 
 async def withdraw(session: AsyncSession, assistant: Assistant, asked_by: str) -> Move:
@@ -186,7 +195,9 @@ async def _barred(session: AsyncSession, assistant: Assistant) -> set[int]:
     return {version.number for version in rows if barred(assistant, version)}
 
 
-async def _move(database: Database, assistant_name: str, after: int | None, action: str, asked_by: str) -> Move:
+async def _move(
+    database: Database, assistant_name: str, after: int | None, action: str, asked_by: str, *, loaded: bool = True
+) -> Move:
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
         before = assistant.in_service
@@ -201,7 +212,8 @@ async def _move(database: Database, assistant_name: str, after: int | None, acti
         version = await find_version(session, assistant, after) if after is not None else None
         if version is not None:
             version.state = "passed"  # also where it was rejected before
-            version.trouble = None  # for it has just been loaded
+            if loaded:
+                version.trouble = None
         marked = version is not None and version.forgotten_at is not None
     old = VersionName(assistant_name, before) if before is not None else None
     new = VersionName(assistant_name, after) if after is not None else None

@@ -78,6 +78,16 @@ async def test_a_version_the_engine_cannot_load_changes_nothing(harbour: Databas
     assert await _serving(harbour) == 1
 
 
+async def test_a_bad_version_can_be_taken_back_while_there_is_no_engine(harbour: Database) -> None:
+    client = WarmOnly()
+    for number in (1, 2):
+        await promote(harbour, client, "harbour", number, "ada")  # type: ignore[arg-type]
+    client.broken = True
+    move = await rollback(harbour, client, "harbour", "ada")  # type: ignore[arg-type]
+    assert str(move.after) == "harbour@v1"
+    assert await _serving(harbour) == 1
+
+
 async def test_what_may_not_serve_is_refused_with_the_reason(harbour: Database) -> None:
     client = WarmOnly()
     with pytest.raises(Refused, match=r"did not pass its gate.*It forgot\."):
