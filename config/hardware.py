@@ -139,17 +139,15 @@ class AdapterRoom:
     reasons: tuple[str, ...]
 
 
-def adapter_room(
-    assistants: int, requests: int, slot_bytes: int, kept_bytes: int, device_memory: int, memory: int
-) -> AdapterRoom:
-    """Room for `assistants` adapters where `requests` are answered at once. Bytes of one adapter in a slot and of one
-    kept in memory; of the device's memory and the machine's.
+def adapter_room(assistants: int, requests: int, each: int, device_memory: int, memory: int) -> AdapterRoom:
+    """Room for `assistants` adapters of `each` bytes where `requests` are answered at once; bytes of the device's
+    memory and of the machine's.
 
     Twice as many are kept as are in use, since while a version takes over from another both are, and one can go back.
     """
     wanted = 1 << max(0, assistants).bit_length()  # more than there are, so that a few new ones need no restart
     slots = max(FEWEST_SLOTS, min(wanted, requests))
-    afforded = max(FEWEST_SLOTS, int(device_memory * SLOTS_SHARE / max(slot_bytes, 1)))
+    afforded = max(FEWEST_SLOTS, int(device_memory * SLOTS_SHARE / max(each, 1)))
     many = f"{assistants} assistant{'' if assistants == 1 else 's'}"
     if slots > afforded:
         why = f"{many}, as many as fit a tenth of the memory"
@@ -158,11 +156,11 @@ def adapter_room(
     else:
         why = f"{many}, and room for more"
     slots = min(slots, afforded)
-    reasons = [f"{slots} adapters at once ({slots * slot_bytes / GIB:.2f} GiB) for {why}"]
+    reasons = [f"{slots} adapters at once ({slots * each / GIB:.2f} GiB) for {why}"]
     kept = max(FEWEST_KEPT, slots, 2 * wanted)
-    held = max(FEWEST_KEPT, slots, int(memory * KEPT_SHARE / max(kept_bytes, 1)))
+    held = max(FEWEST_KEPT, slots, int(memory * KEPT_SHARE / max(each, 1)))
     kept = min(kept, held)
-    size = kept * kept_bytes / GIB
+    size = kept * each / GIB
     if kept < assistants:
         reasons.append(
             f"{kept} adapters kept in memory ({size:.2f} GiB); the others are read again when they are needed"
@@ -211,7 +209,7 @@ def plan(
         card = hardware.gpus[0]
         weights = model.parameters * 2
         each = model.adapter_bytes(engine_rank, 2)
-        room = adapter_room(assistants, REQUESTS_ON_GPU, each, each, card.memory, hardware.memory)
+        room = adapter_room(assistants, REQUESTS_ON_GPU, each, card.memory, hardware.memory)
         reasons.append(f"{card.name} with {card.memory / GIB:.0f} GiB: everything in bfloat16 on it")
         reasons += room.reasons
         shares = card_shares(card, weights, sharing)
@@ -235,7 +233,7 @@ def plan(
     context = min(model.context, 1024 if small else 4096)
     reasons.append(f"{kv} GiB for the conversations being answered, of {hardware.memory / GIB:.0f} GiB in the machine")
     each = model.adapter_bytes(engine_rank, bytes_each)
-    room = adapter_room(assistants, REQUESTS_ON_CPU, each, each, hardware.memory, hardware.memory)
+    room = adapter_room(assistants, REQUESTS_ON_CPU, each, hardware.memory, hardware.memory)
     reasons += room.reasons
     reasons.append(f"a memory of {context} tokens: what the model was trained for, kept small on a processor")
     return Plan(
