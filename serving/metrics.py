@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -129,6 +129,13 @@ class ServingMetrics:
         self._adapters[version] = None
         if len(self._adapters) > self._kept_adapters:
             self._adapters.popitem(last=False)
+
+    def handed_over(self, kept_adapters: int, versions: Iterable[VersionName]) -> None:
+        """Another engine serves from now on, which keeps so many adapters and has loaded `versions`."""
+        self._adapters.clear()
+        self._kept_adapters = kept_adapters
+        for version in versions:
+            self.uses(version)
 
     def engine_ended(self) -> None:
         """A new engine holds no adapter."""

@@ -163,7 +163,7 @@ class EngineSupervisor:
                 raise EngineUnavailable(self.status.sentence)
             engine.pass_on(second)
             self.plan, self._began = larger, time.monotonic()
-            self.client.metrics.engine_ended()
+            self.client.metrics.handed_over(larger.max_cpu_loras, versions)
             self._say("ready", READY)
 
     async def restart(self, larger: Plan) -> None:
@@ -371,6 +371,6 @@ async def _status_of_home(supervisor: EngineSupervisor) -> EngineStatus:
     if record.state == "ready":
         well = await supervisor.client.healthy()
         return EngineStatus("ready" if well else "restarting", "The engine is being started again.", None)
-    if record.state in ("failed", "unwell") or record.pid == 0:
+    if record.state in ("failed", "unwell", "asleep") or record.pid == 0:
         return EngineStatus(record.state, record.sentence, None)
     return supervisor.expected(record.state, record.sentence, time.time() - record.started)
