@@ -14,7 +14,7 @@ import time
 
 import psutil
 
-from config.errors import EngineUnavailable
+from config.errors import EngineUnavailable, NotFound, Refused
 from config.hardware import GIB, Plan
 from serving.handover import under_way
 from serving.sizing import Size, in_use, outgrown, planned
@@ -73,6 +73,10 @@ class Resizing:
         log.info("the engine is exchanged: %s", why)
         if second:
             await engine.hand_over(better, use.versions)
+            now = await in_use(self._database, engine.paths, engine.model)
+            for version in set(now.versions) - set(use.versions):  # promoted while the second one was starting
+                with contextlib.suppress(NotFound, Refused):
+                    await engine.client.warm(version)
         else:
             await engine.restart(better)
         engine.notice = ""
