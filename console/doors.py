@@ -1,14 +1,19 @@
 """One port, two doors: the pages for people with a browser, `/v1` for programs with a key.
 
 Promises that neither sees what is meant for the other: no cookie and no page's rule counts at `/v1`, and no key at the
-pages. Starting and stopping is the pages' affair.
+pages. What a program asks is one request, under its own `X-Request-Id` where it is plain, and the answer names it.
+Starting and stopping is the pages' affair.
 """
 
 from __future__ import annotations
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from config.request import working_for
 from serving.gateway.app import PATH
+
+REQUEST_ID = "X-Request-Id"
 
 
 def doors(pages: ASGIApp, gateway: ASGIApp) -> ASGIApp:
@@ -16,7 +21,20 @@ def doors(pages: ASGIApp, gateway: ASGIApp) -> ASGIApp:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        for_programs = scope["type"] == "http" and (path == PATH or path.startswith(f"{PATH}/"))
-        await (gateway if for_programs else pages)(scope, receive, send)
+        if scope["type"] == "http" and (path == PATH or path.startswith(f"{PATH}/")):
+            await _as_one_request(gateway, scope, receive, send)
+        else:
+            await pages(scope, receive, send)
 
     return application
+
+
+async def _as_one_request(gateway: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    with working_for("gateway", Headers(scope=scope).get(REQUEST_ID)) as request:
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = request.id
+            await send(message)
+
+        await gateway(scope, receive, named)
