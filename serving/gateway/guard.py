@@ -11,7 +11,6 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from config.request import working_for
 from serving.gateway.errors import ApiError, invalid_key
 from serving.gateway.limits import Windows
 from store.database import Database
@@ -42,8 +41,7 @@ class Guard:
             await error.response()(scope, receive, send)
             return
         scope.setdefault("state", {})["key"] = key
-        with working_for("gateway", headers.get("x-request-id")):
-            await self._app(scope, _bounded(receive), send)
+        await self._app(scope, _bounded(receive), send)
 
     async def _key(self, authorization: str | None) -> KnownKey:
         scheme, _, given = (authorization or "").partition(" ")
