@@ -116,6 +116,7 @@ function showStatus(next) {
   status = next;
   const state = online ? next.state : "lost";
   $("state").dataset.state = state;
+  $("state").title = online ? next.sentence : "";
   $("state-words").textContent = online ? STATES[next.state] || next.state : "Offline";
   const banner = $("banner");
   banner.hidden = online && next.state === "ready";
