@@ -43,7 +43,7 @@ class Succession:
         self._serving = first
         self._socket = socket
         self._passed_on = asyncio.Event()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Leashed] = {}
 
     @property
     def pid(self) -> int:
@@ -68,9 +68,12 @@ class Succession:
 
     async def end(self) -> int:
         """End them all; the exit status of the one that served."""
-        for task in self._retiring:
+        retiring = dict(self._retiring)
+        for task in retiring:
             task.cancel()
-        _, status = await asyncio.gather(asyncio.gather(*self._retiring, return_exceptions=True), self._serving.end())
+        await asyncio.gather(*retiring, return_exceptions=True)
+        left = [former for former in retiring.values() if former.returncode is None]  # its task had not begun
+        status, *_ = await asyncio.gather(self._serving.end(), *(former.end() for former in left))
         return status
 
     def pass_on(self, successor: Leashed) -> None:
@@ -84,8 +87,8 @@ class Succession:
         passed_on, self._passed_on = self._passed_on, asyncio.Event()
         passed_on.set()
         retiring = asyncio.create_task(self._retire(former, last))
-        self._retiring.add(retiring)
-        retiring.add_done_callback(self._retiring.discard)
+        self._retiring[retiring] = former
+        retiring.add_done_callback(self._retiring.pop)
 
     async def _retire(self, former: Leashed, socket: Path) -> None:
         try:
