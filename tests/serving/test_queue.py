@@ -6,9 +6,12 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from fake_engine import FakeEngine
 
 from config.errors import Busy
+from serving.entrance import Entrance
 from serving.waiting_line import WaitingLine
+from tuning.gate.losses import AT_ONCE
 
 
 class Room:
@@ -184,6 +187,11 @@ async def test_who_would_wait_longer_than_they_will_is_told_at_once_and_else_at_
     with pytest.raises(Busy):
         await room.tasks["a/x/4"]
     assert room.line.waiting == 1
+
+
+async def test_as_many_places_as_the_gate_takes_at_once_are_kept_for_it():
+    assert Entrance(FakeEngine(), 32).line.places == 32 - AT_ONCE
+    assert Entrance(FakeEngine(), 256).line.places == 256 - AT_ONCE
 
 
 async def test_nothing_is_kept_of_who_has_gone(rooms):
