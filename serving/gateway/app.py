@@ -49,6 +49,13 @@ UNUSABLE: dict[int | str, dict[str, Any]] = {400: {"model": ErrorBody, "descript
 BRANCHES = ("str", "NamedTool")
 """How pydantic names the branches of a choice between types, where that is no obvious type."""
 
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "one server-sent event",
+    "properties": {"data": {"type": "string", "description": "a chat.completion.chunk as JSON; the last one [DONE]"}},
+    "required": ["data"],
+}
+
 log = structlog.get_logger()
 TokenizerSource = Callable[[], Awaitable[Tokenizer]]
 
@@ -116,7 +123,7 @@ def create_gateway(
         f"{PATH}/chat/completions", operation_id="chat", response_model=ChatCompletion,
         response_model_exclude_none=False, responses={
             200: {"description": "The answer, whole, or as a stream of chunks where `stream` is true",
-                  "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+                  "content": {"text/event-stream": {"schema": EVENT}}},
             **UNUSABLE, **NO_MODEL, **NOT_READY,
         },
     )  # fmt: skip

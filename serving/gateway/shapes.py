@@ -13,7 +13,8 @@ from pydantic.types import Strict
 
 Number = Annotated[float, Strict()]
 MOST_STOPS = 16
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**53 - 1
+"""The largest whole number that every reader of JSON reads alike."""
 MOST_TOKENS = 2**31 - 1
 
 
@@ -92,7 +93,7 @@ class StreamOptions(BaseModel):
 class ResponseFormat(BaseModel):
     """In which form the answer is wanted."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema"] = Field(json_schema_extra={"enum": ["text"]})
 
 
 class ChatRequest(BaseModel):
@@ -108,9 +109,12 @@ class ChatRequest(BaseModel):
     top_p: Number | None = Field(None, ge=0, le=1)
     stop: StrictStr | Annotated[list[StrictStr], Field(max_length=MOST_STOPS)] | None = None
     seed: StrictInt | None = Field(None, ge=-LARGEST_SEED, le=LARGEST_SEED)
-    n: StrictInt | None = Field(None, ge=1, description="1; more answers to one request are not given")
+    # What is refused in words of our own is read here all the same; the published schema says what is done.
+    n: StrictInt | None = Field(None, ge=1, json_schema_extra={"anyOf": [{"const": 1}, {"type": "null"}]})
     tools: list[Tool] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = Field(
+        None, json_schema_extra={"anyOf": [{"enum": ["none", "auto"]}, {"type": "null"}]}
+    )
     response_format: ResponseFormat | None = None
 
     @property

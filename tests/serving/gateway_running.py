@@ -120,7 +120,7 @@ class Door:
 
 @asynccontextmanager
 async def running(
-    database: Database, settings: Settings, engine: Any, tokenizer: Any, *, requests: int = 32
+    database: Database, settings: Settings, engine: Any, tokenizer: Any, *, requests: int = 32, a_minute: int = 1000
 ) -> AsyncIterator[Door]:
     """The gateway over `engine`, with a key for all assistants."""
 
@@ -128,6 +128,6 @@ async def running(
         return tokenizer
 
     app = create_gateway(database, settings, engine, Entrance(engine, requests), source)
-    key, _ = await made_key(database, "everything")
+    key, _ = await made_key(database, "everything", a_minute=a_minute)
     async with listening(app) as address:
         yield Door(address, key, database, engine, tokenizer)
