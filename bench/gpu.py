@@ -15,11 +15,12 @@ The parts, each in a process of its own so that the card is empty before the nex
     hotload      adapters never seen, and what others notice           5 minutes
     sharing      serving while training; sleeping and waking           8 minutes
 
-The environment: torch with CUDA (2.11 for CUDA 13 wants `vllm` 0.25.1, newer torch the vllm that pins it),
-transformers, peft, accelerate, aiohttp, and for the rival `trl` and `datasets`. This project must be installed (`pip install
---no-deps --no-build-isolation .` does, without a network), because the engine finds the adapter resolver by its entry
-point. Nothing is downloaded: shapes and weights are made on the spot (bench/gpu_shapes.py). What is not installed is
-noted as skipped. 8B in bf16 with 512 adapters wants about 80 GiB of the card, 64 GiB of memory and 5 GiB of disk.
+The environment: torch with CUDA (2.11 for CUDA 13 wants `vllm` 0.25.1, newer torch the vllm that pins it), with
+transformers, peft, accelerate and aiohttp, and for the rival `trl` and `datasets`. This project must be installed (`pip
+install --no-deps --no-build-isolation .` does it without a network), because the engine finds the adapter resolver by
+its entry point. Nothing is downloaded: shapes and weights are made on the spot (bench/gpu_shapes.py). What is not
+installed is noted as skipped. 8B in bf16 with 512 adapters wants about 80 GiB of the card, 64 GiB of memory, 5 GiB of
+disk.
 """
 
 from __future__ import annotations

@@ -58,12 +58,14 @@ def why_not() -> str | None:
     return None
 
 
-def plan_for(bench: Bench, *, slots: int, kept: int, requests: int, context: int = 2048, share: float = 0.9) -> Plan:
+def plan_for(
+    bench: Bench, *, slots: int, kept: int, requests: int, context: int = 2048, share: float = 0.9, rank: int = 16
+) -> Plan:
     """As config.hardware plans, with what is measured put in: `slots` adapters on the card, `kept` in memory."""
     if bench.rehearse:
         slots, kept, requests, context = min(slots, 8), min(kept, 64), min(requests, 16), 512
-        return Plan("cpu", "float32", 0.0, 256 << 20, slots, 16, max(slots, kept), context, requests, 2, ())
-    return Plan("cuda", "bfloat16", share, 0, slots, 16, max(slots, kept), context, requests, 8, ())
+        return Plan("cpu", "float32", 0.0, 256 << 20, slots, rank, max(slots, kept), context, requests, 2, ())
+    return Plan("cuda", "bfloat16", share, 0, slots, rank, max(slots, kept), context, requests, 8, ())
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """An adapter the engine has never seen: how long until its first token, what that is made of, and what others notice.
 
 The floor is its bytes over the measured rate from the machine's memory to the card. Three ways are timed: asked for
-cold, as by a person right after the pointer moved without warming; the warming that a promotion does before it moves the
-pointer; and the first person after that. The stages that make up the cold way are timed apart, in this process.
+cold, as by a person right after the pointer moved without warming; the warming that a promotion does before it moves
+the pointer; and the first person after that. The stages that make up the cold way are timed apart, in this process.
 """
 
 from __future__ import annotations
@@ -126,8 +126,31 @@ async def among_others(
             "stall_ms": statistics.median(around) - usual}  # fmt: skip
 
 
+async def loaded(bench: Bench, running: MeasuredEngine) -> None:
+    """The stages, alone, among others."""
+    seen, streams = (3, 4) if bench.rehearse else (SEEN, STREAMS)
+    talking_count = 4
+    count = talking_count + 1 + 3 * seen
+    names = await asyncio.to_thread(publish_adapters, shape_for(bench), running.model, running.paths, count, 0, "fresh")
+    talking, spare, rest = names[:talking_count], names[talking_count], names[talking_count + 1 :]
+    for name in talking:
+        await running.client.warm(name)
+    bench.take("stages", 20, lambda: stages(bench, running, spare))
+    words, answer = (20, 16) if bench.rehearse else (180, 256)
+    async with Load(running.socket, running.key, prompt_words=words, answer=answer) as load:
+        await bench.take_async("alone", 40, lambda: alone(load, running, rest[:seen], rest[seen : 2 * seen]))
+        said = [str(name) for name in talking]
+        await bench.take_async(
+            "among_others", 60, lambda: among_others(bench, load, rest[2 * seen :], said, streams, answer)
+        )
+    among, by_itself = (bench.results.get(bench.part, name) for name in ("among_others", "alone"))
+    figures: Figures = {f"{key}_wanted": value for key, value in WANTED.items()}
+    figures |= {"after_promotion_ms": by_itself.get("after_warming_ms"), "never_seen_ms": by_itself.get("first_ms")}
+    bench.results.put(bench.part, "verdict", figures | {"stall_ms": among.get("stall_ms")})
+
+
 async def measure(bench: Bench) -> None:
-    """The floor, the stages, alone, among others."""
+    """The floor, then what one engine start can tell. Each try has an engine that has seen none of the adapters."""
     bench.take("floor", 1, lambda: floor(bench))
     if all(bench.results.has(bench.part, name) for name in ("stages", "alone", "among_others")):
         return
@@ -135,30 +158,7 @@ async def measure(bench: Bench) -> None:
         bench.results.put(bench.part, "engine", {"skipped": reason})
         bench.say(f"skipped: {reason}")
         return
-    shape = shape_for(bench)
-    seen, streams = (3, 4) if bench.rehearse else (SEEN, STREAMS)
-    model = model_folder(shape, bench.work)
-    plan = plan_for(bench, slots=64, kept=256, requests=streams + 8)
-    # Names of their own in each try: an engine has never seen what it has never been asked for.
+    model = model_folder(shape_for(bench), bench.work)
+    plan = plan_for(bench, slots=64, kept=256, requests=STREAMS + 8)
     async with engine(bench, model, plan, home="hotload") as running:
-        names = await asyncio.to_thread(publish_adapters, shape, model, running.paths, 3 * seen + 5, 0, "fresh")
-        words, answer = (20, 16) if bench.rehearse else (180, 256)
-        async with Load(running.socket, running.key, prompt_words=words, answer=answer) as load:
-            talking = names[:4]
-            for name in talking:
-                await running.client.warm(name)
-            bench.take("stages", 20, lambda: stages(bench, running, names[4]))
-            await bench.take_async(
-                "alone", 40, lambda: alone(load, running, names[5 : 5 + seen], names[5 + seen : 5 + 2 * seen])
-            )
-            await bench.take_async(
-                "among_others",
-                60,
-                lambda: among_others(
-                    bench, load, names[5 + 2 * seen :], [str(one) for one in talking], streams, answer
-                ),
-            )
-    among, by_itself = (bench.results.get(bench.part, name) for name in ("among_others", "alone"))
-    figures: Figures = {f"{key}_wanted": value for key, value in WANTED.items()}
-    figures |= {"after_promotion_ms": by_itself.get("after_warming_ms"), "never_seen_ms": by_itself.get("first_ms")}
-    bench.results.put(bench.part, "verdict", figures | {"stall_ms": among.get("stall_ms")})
+        await loaded(bench, running)

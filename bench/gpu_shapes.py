@@ -2,8 +2,8 @@
 
 Speed does not depend on what weights say. Weights are drawn on the card itself, in the dtype that serves; a folder
 for the engine holds the configuration and a tokenizer, and weights only where answers are compared. The tokenizer is
-the demo model's, its vocabulary filled up to the model's with tokens that no text makes, so that every id the engine may
-draw can be shown.
+the demo model's, its vocabulary filled up to the model's with tokens that no text makes, so that every id the engine
+may draw can be shown.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def table(results: Results) -> str:
     lines = ["| | measured | wanted |", "|---|---|---|"]
     for row in ROWS:
         value = results.get(row.part, row.name).get(row.figure)
+        factor, text = row.show
         lines.append(
-            f"| {row.label} | {NOT_MEASURED if value is None else row.show[1].format(row.show[0] * value)} | {row.wanted} |"
+            f"| {row.label} | {NOT_MEASURED if value is None else text.format(factor * value)} | {row.wanted} |"
         )
     return "\n".join([*head, *lines])

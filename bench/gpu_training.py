@@ -63,9 +63,9 @@ class Enough(Exception):
 
 
 class Timed(Training):
-    """The trainer, its optimizer steps timed until `steps` of them or the time is over."""
+    """The trainer, its optimizer steps timed until so many are done or so many seconds spent on them."""
 
-    steps_wanted, until = 0, float("inf")
+    steps_wanted, seconds_wanted = 0, float("inf")
 
     def go(self) -> Any:
         self.pace = {"tokens": 0, "padded": 0, "learnt": 0, "steps": 0, "seconds": 0.0}
@@ -85,7 +85,7 @@ class Timed(Training):
             self.pace["padded"] += max(row.width for row in rows) * len(rows)
             self.pace["learnt"] += sum(len(row.learnt) for row in rows)
             self.pace["steps"] += 1
-        if self.pace["steps"] == self.steps_wanted or (self.pace["steps"] and time.monotonic() > self.until):
+        if self.pace["steps"] == self.steps_wanted or self.pace["seconds"] > self.seconds_wanted:
             raise Enough
 
 
@@ -135,8 +135,11 @@ def long_rows(bench: Bench, location: str, count: int) -> tuple[list[str], int, 
     return conversations(count, 2 * (context // pair), 30, 1), context, rows
 
 
-def paced(bench: Bench, shape: Shape, location: str, steps: int, **changes: Any) -> Figures:
-    """The trainer's own steps on rows of 2,048 tokens, replay off."""
+def paced(
+    bench: Bench, shape: Shape, location: str, steps: int, *, seconds: float = 60.0, timed: type[Timed] = Timed,
+    **changes: Any,
+) -> Figures:  # fmt: skip
+    """The trainer's own steps on rows of 2,048 tokens, replay off; so many, or those of about `seconds`."""
     lines, context, rows = long_rows(bench, location, 4 + ROWS * (steps + WARM_UP_STEPS))
     emptied(bench.device)
     settings = settings_for(bench, location) | {"context": context, "batch_tokens": context * rows, "replay_share": 0,
@@ -144,8 +147,8 @@ def paced(bench: Bench, shape: Shape, location: str, steps: int, **changes: Any)
     folder, run = run_folder(bench.work / "pace", lines, 4, **settings)
     base = random_model(shape, bench.device, getattr(torch, run.dtype))
     with given(base):
-        training = Timed(folder, run, lambda: False)
-    training.steps_wanted, training.until = steps, time.monotonic() + 60
+        training = timed(folder, run, lambda: False)
+    training.steps_wanted, training.seconds_wanted = steps, seconds
     with suppress(Enough):
         training.go()
     pace, parts = training.pace, training._parts

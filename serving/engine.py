@@ -74,8 +74,8 @@ def environment(
         "TOKENIZERS_PARALLELISM": "false",
     }
     if plan.sleeps:
-        # The requests to sleep and wake are among those that vLLM answers in this mode alone, and without a key; whoever
-        # can reach them can read our folder anyway: the engine listens on a socket in it.
+        # vLLM answers requests to sleep and wake in this mode alone, and without a key; whoever can reach them can read
+        # our folder anyway: the engine listens on a socket in it.
         env["VLLM_SERVER_DEV_MODE"] = "1"
     if Path(model.location).is_dir():
         env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}

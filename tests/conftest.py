@@ -52,3 +52,15 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
         yield RunningEngine(settings, settings.paths, cipher, supervisor, supervisor.client)
     finally:
         await supervisor.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `gpu` runs where there is one."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    from bench.gpu import card_here
+
+    if card_here() is None:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="there is no GPU here"))

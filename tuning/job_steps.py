@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 
 from config.catalogue import find_model
 from config.errors import JobFailed
-from config.hardware import plan, probe
+from config.hardware import Plan, plan, probe
 from config.names import VersionName, untuned
 from config.settings import Settings
 from serving.adapters import ensure_untuned, publish, verify
@@ -30,6 +30,7 @@ from store.tables import Assistant, Job, Lineage, Version
 from tuning.curation import Curated, curate
 from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
+from tuning.sharing import Room, Sharing
 from tuning.training.process import TrainerKilled, run_training
 from tuning.training.run import Method, RunFolder, TrainingRun, rank_for, write_whole
 from tuning.versions import promote
@@ -46,15 +47,18 @@ class Cancelled(Exception):
 
 
 class JobSteps:
-    """One job on its way. `engine` gives a client of the engine that will serve, for as long as it is held."""
+    """One job on its way. `engine` gives a client of the engine that will serve, for as long as it is held; `sharing`
+    gives it room to learn beside that engine."""
 
     def __init__(
-        self, database: Database, settings: Settings, engine: EngineSource, job: Job, assistant: Assistant
-    ) -> None:
+        self, database: Database, settings: Settings, engine: EngineSource, job: Job, assistant: Assistant,
+        sharing: Sharing,
+    ) -> None:  # fmt: skip
         self._database = database
         self._settings = settings
         self._engine = engine
         self._job = job
+        self._sharing = sharing
         self._assistant = assistant
         self._model = find_model(assistant.base_model)
         self._name = VersionName(assistant.name, job.version or 0)
@@ -139,22 +143,28 @@ class JobSteps:
         if self._run.read_result() is None:
             self._write_run()
             await self._tell("learning", 0.0, "Getting ready to learn", force=True)
-            for left in reversed(range(TRAINER_STARTS)):
-                try:
-                    await self._train()
-                    break
-                except TrainerKilled:
-                    if not left:
-                        raise
-                    log.warning("the trainer was killed and is started again", job=self._job.id)
+            async with self._sharing.room(self._assistant.name, self._plan()) as room:
+                for left in reversed(range(TRAINER_STARTS)):
+                    try:
+                        await self._train(room)
+                        break
+                    except TrainerKilled:
+                        if not left:
+                            raise
+                        log.warning("the trainer was killed and is started again", job=self._job.id)
         result = self._run.read_result()
         if result is None:
             raise JobFailed("The training ended without a result; its log says why. Try once more.")
         return result.model_dump()
 
-    async def _train(self) -> None:
-        async with aclosing(run_training(self._run, self._settings.paths.logs / "training.log")) as steps:
+    def _plan(self) -> Plan:
+        return plan(probe(self._settings.home), self._model, sharing=self._settings.gpu_sharing)
+
+    async def _train(self, room: Room) -> None:
+        log_file = self._settings.paths.logs / "training.log"
+        async with aclosing(run_training(self._run, log_file, room.environment)) as steps:
             async for at in steps:
+                room.tell(at.seconds_left)
                 await self._tell(
                     "learning", at.step / max(at.steps, 1), "Learning", loss=at.loss, seconds_left=at.seconds_left
                 )
@@ -163,7 +173,7 @@ class JobSteps:
         """Once: a resumed job goes on as it began, whatever was set meanwhile."""
         if self._run.settings.exists():
             return
-        hardware = plan(probe(self._settings.home), self._model)
+        hardware = self._plan()
         method: Method = (self._job.settings or {}).get("method", "lora")
         run = TrainingRun(
             model=self._model.location,
@@ -196,7 +206,7 @@ class JobSteps:
 
     async def _measure(self) -> Report:
         await self._tell("measuring", 0.0, "Waiting for the engine", force=True)
-        hardware = plan(probe(self._settings.home), self._model)
+        hardware = self._plan()
         await asyncio.to_thread(ensure_untuned, self._settings.paths, self._model)
         tokenizer = await asyncio.to_thread(ChatTokenizer, self._model.location)
         share = 0.0

@@ -21,6 +21,7 @@ from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Job
 from tuning.job_steps import LOOK_EVERY, Cancelled, EngineSource, JobSteps
+from tuning.sharing import Sharing
 
 log = structlog.get_logger()
 
@@ -30,13 +31,17 @@ MOST_ATTEMPTS = 5
 class JobRunner:
     """Takes queued jobs in order and runs them to their verdict.
 
-    `engine` gives a client of the engine that will serve, for as long as it is held.
+    `engine` gives a client of the engine that will serve, for as long as it is held; `sharing` how its jobs live beside
+    an engine of this process (None: there is none).
     """
 
-    def __init__(self, database: Database, settings: Settings, engine: EngineSource) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, engine: EngineSource, sharing: Sharing | None = None
+    ) -> None:
         self._database = database
         self._settings = settings
         self._engine = engine
+        self._sharing = sharing or Sharing(database, settings, None)
         self._lock: IO[str] | None = None
 
     def acquire(self) -> bool:
@@ -91,7 +96,7 @@ class JobRunner:
                 raise JobFailed(
                     f"The job was broken off {MOST_ATTEMPTS} times; see the log for why, then start it again."
                 )
-            await JobSteps(self._database, self._settings, self._engine, job, assistant).all_steps()
+            await JobSteps(self._database, self._settings, self._engine, job, assistant, self._sharing).all_steps()
             await self._end(job.id, "done", None)
         except Cancelled:
             await self._end(job.id, "cancelled", None)

@@ -7,6 +7,7 @@ for a request to stop between any two passes through the model.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -23,11 +24,12 @@ from serving.prompt import ChatTokenizer
 from tuning.training import checkpoint, lora
 from tuning.training.batches import Batch, Row, Step, collate, digest, group, parts, plan_steps, read_rows
 from tuning.training.losses import Replay, mean_loss, summed_loss
-from tuning.training.memory import is_shortage, peak, release
+from tuning.training.memory import is_shortage, keep_to_share, peak, release
 from tuning.training.parity import parity_rows
 from tuning.training.provenance import code_digest, versions
 from tuning.training.run import (
     GENERAL_REPLAY,
+    MEMORY_SHARE_VARIABLE,
     RunFolder,
     TrainingResult,
     TrainingRun,
@@ -61,6 +63,7 @@ class Training:
         self._saved = 0.0
         torch.set_num_threads(run.threads)
         self.device = torch.device(run.device)
+        keep_to_share(self.device, os.environ.get(MEMORY_SHARE_VARIABLE))
         self._say("starting")
 
         self.tokenizer = ChatTokenizer(run.model)

@@ -15,6 +15,13 @@ def is_shortage(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
+def keep_to_share(device: torch.device, share: str | None) -> None:
+    """On a card: take no more of its memory than `share`, a number from 0 to 1, so that a shortage is this process's
+    own and not that of the engine beside it. None or another device: nothing happens."""
+    if device.type == "cuda" and share:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, float(share)), device.index or 0)
+
+
 def release() -> None:
     """Give back what nothing refers to any more."""
     gc.collect()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 from config.errors import JobFailed
@@ -23,14 +23,17 @@ class TrainerKilled(JobFailed):
     """The trainer was ended by something else than itself; started again it goes on from its last checkpoint."""
 
 
-async def run_training(run: RunFolder, log: Path) -> AsyncGenerator[Progress, None]:
-    """Train in the folder of `run` and yield progress as it changes; ends when the adapter is there.
+async def run_training(
+    run: RunFolder, log: Path, more: Mapping[str, str] | None = None
+) -> AsyncGenerator[Progress, None]:
+    """Train in the folder of `run` and yield progress as it changes; ends when the adapter is there. `more`:
+    environment besides this process's own.
 
     Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed,
     TrainerKilled where it did not come to say one.
     """
     run.error.unlink(missing_ok=True)
-    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"} | dict(more or {})
     with log.open("ab") as stream:
         process = await leashed(
             [sys.executable, "-m", "tuning.training", str(run.folder)], env=environment, output=stream, grace=GRACE

@@ -19,6 +19,10 @@ from config.errors import BadInput
 DONE, FAILED, CANCELLED = 0, 1, 3
 """Exit codes of the trainer: finished; failed, with one sentence in error.txt; stopped by SIGTERM, checkpoint kept."""
 
+MEMORY_SHARE_VARIABLE = "PARLANCE_TRAINING_SHARE"
+"""Environment of the trainer: of the card's memory, what it may take at most, from 0 to 1. Not among the settings of a
+run, which is the same run wherever it goes on."""
+
 GENERAL_REPLAY = Path(__file__).resolve().parent.parent / "general" / "replay.jsonl"
 
 Method = Literal["lora", "partial", "full"]
