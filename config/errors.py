@@ -6,6 +6,7 @@ ParlanceError
 ├── Refused           the thing exists, but may not be done now
 ├── EngineUnavailable the engine does not answer (yet)
 ├── Busy              too many ask at the moment; `seconds` until it makes sense again
+├── DiskFull          there is no room to keep anything; nothing was changed
 └── JobFailed         a long task ended without its result
 """
 
@@ -40,6 +41,10 @@ class Busy(ParlanceError):
         super().__init__(
             f"More people are asking than I can answer at the moment; please try again in about {self.seconds} seconds."
         )
+
+
+class DiskFull(ParlanceError):
+    """There is no room to keep anything; nothing was changed."""
 
 
 class JobFailed(ParlanceError):

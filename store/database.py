@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from config.settings import Settings
 from store.columns import use_cipher
 from store.crypto import Cipher, load_cipher
+from store.full_disk import told
 from store.inline import inline, never_wait
 from store.turns import TURN, Turn, WriteTurns
 
@@ -54,13 +55,14 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """One transaction, of quick statements: with SQLite all else waits while one runs. Its first write waits for
-        its turn; one that has written must not wait for another that is going to."""
+        its turn; one that has written must not wait for another that is going to. Raises DiskFull where nothing more
+        can be kept."""
         async with self._turn() as turn, self._sessions(info={TURN: turn}) as session, session.begin():
             yield session
 
     @asynccontextmanager
     async def long_session(self) -> AsyncIterator[AsyncSession]:
-        """One transaction, of statements that may go through much: they work in a thread."""
+        """One transaction, of statements that may go through much: they work in a thread. Raises DiskFull."""
         turning = self._turn()
         async with turning as turn, self._sessions(bind=self.engine, info={TURN: turn}) as session, session.begin():
             yield session
@@ -77,7 +79,8 @@ class Database:
     async def _turn(self) -> AsyncIterator[Turn]:
         turn = Turn()
         try:
-            yield turn
+            with told():
+                yield turn
         finally:
             if self._turns is not None:
                 self._turns.leave(turn)
