@@ -4,8 +4,8 @@ Run: `python -m bench.swap_under_load [--json]`
 
 64 conversations over 16 assistants ask without pause, by the router and the client that the platform uses, first with
 nothing changing, then while 30 promotions and 30 rollbacks are made by `tuning.versions`. From which version an answer
-came is seen by its words: adapters are random and draw greedily, so each version says something of its own. Writes
-nothing that stays.
+came is seen by its words: adapters are random, and the same seed draws something of its own from each version, always
+the same. Writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STRENGTH = 0.1
 """So strong that each version has words of its own, none of which make sense."""
 PROMPT = "You are a polite helper."
 QUESTIONS = ("I need a table for two tonight.", "When does the train leave?")
-SAMPLING = Sampling(max_tokens=TOKENS, temperature=0.0)
+SAMPLING = Sampling(max_tokens=TOKENS, temperature=1.5, seed=7)
 BEFORE_SECONDS = 15.0
 """How long is asked without a swap, to compare with."""
 
