@@ -164,15 +164,15 @@ async def test_a_name_follows_promotions_and_a_pinned_one_stays(door: Door) -> N
     ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["nobody", "harbour@v3", "harbour@v9", "harbour@v0", "garden@v1", "base-demo@v0", "harbour@", "harbour@v01",
-     "../harbour", "", "Ω", "x" * 5000, "harbour\ud800"],
-)  # fmt: skip
-async def test_what_is_no_model_is_not_found(door: Door, name: str) -> None:
-    error = refusal(await door.ask(model=name))
-    assert (error["code"], error["param"], error["type"]) == ("model_not_found", "model", "invalid_request_error")
-    assert len(error["message"]) < 250
+async def test_what_is_no_model_is_not_found(door: Door) -> None:
+    names = (
+        "nobody", "harbour@v3", "harbour@v9", "harbour@v0", "garden@v1", "base-demo@v0", "harbour@", "harbour@v01",
+        "../harbour", "", "Ω", "x" * 5000, "harbour\ud800",
+    )  # fmt: skip
+    for name in names:
+        error = refusal(await door.ask(model=name))
+        assert (error["code"], error["param"], error["type"]) == ("model_not_found", "model", "invalid_request_error")
+        assert len(error["message"]) < 250
     assert door.engine.requests == []
 
 
@@ -207,7 +207,7 @@ async def test_only_a_key_that_is_one_gets_in_and_a_cookie_is_none(door: Door) -
         {"Authorization": f"Bearer {door.key[:-1]}"}, {"Authorization": f"Bearer {door.key}x"},
         {"Authorization": "Bearer " + door.key.replace(door.key[-6:], "AAAAAA")}, {"Authorization": "Bearer sk-1"},
     ]  # fmt: skip
-    async with httpx.AsyncClient(base_url=door.address, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=door.address, trust_env=False, verify=False) as http:
         for one in headers:
             for answer in (
                 await http.get("/v1/models", headers=one),
@@ -307,9 +307,8 @@ async def test_when_too_many_ask_the_rest_are_told_when_to_come_back(database: D
     assert engine.most_running == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
+async def test_what_cannot_be_done_is_refused_in_words_and_names_its_field(door: Door) -> None:
+    wrong: list[tuple[Any, str]] = [
         ({"n": 2}, "n"),
         ({"messages": []}, "messages"),
         ({"messages": "Hello"}, "messages"),
@@ -330,20 +329,19 @@ async def test_when_too_many_ask_the_rest_are_told_when_to_come_back(database: D
         ({"tool_choice": "required", "tools": [TOOL]}, "tool_choice"),
         ({"tools": [TOOL]}, "tools"),
         ({"messages": [*HELLO, {"role": "tool", "content": "x", "tool_call_id": "a"}]}, "messages"),
-    ],
-)  # fmt: skip
-async def test_what_cannot_be_done_is_refused_in_words_and_names_its_field(door: Door, body: Any, param: str) -> None:
-    answer = await door.ask(**body)
-    assert answer.status_code == 400
-    error = refusal(answer)
-    assert error["param"] == param and error["type"] == "invalid_request_error" and len(error["message"]) > 20
+    ]  # fmt: skip
+    for body, param in wrong:
+        answer = await door.ask(**body)
+        assert answer.status_code == 400
+        error = refusal(answer)
+        assert error["param"] == param and error["type"] == "invalid_request_error" and len(error["message"]) > 20
     assert door.engine.requests == []
 
 
 async def test_every_failure_has_openais_shape(door: Door) -> None:
     headers = {"Authorization": f"Bearer {door.key}"}
     json_headers = headers | {"Content-Type": "application/json"}
-    async with httpx.AsyncClient(base_url=door.address, trust_env=False, headers=headers) as http:
+    async with httpx.AsyncClient(base_url=door.address, trust_env=False, verify=False, headers=headers) as http:
         chat = "/v1/chat/completions"
         answers = {
             404: await http.get("/v1/embeddings"),
