@@ -26,7 +26,7 @@ from config.names import VersionName
 from serving.adapters import publish
 from tuning.gate.parity import LIMITS, measure_parity
 from tuning.training.loop import Training
-from tuning.training.run import Method, RunFolder
+from tuning.training.run import BATCH_TOKENS, Method, RunFolder
 
 METHODS: tuple[Method, ...] = ("lora", "partial", "full")
 RANKS = {"lora": 16, "partial": 64, "full": 64}
@@ -42,7 +42,10 @@ def tuned(bench: Bench, model: CatalogueModel, method: Method) -> Figures:
     emptied(bench.device)
     settings = settings_for(bench, model.location)
     settings |= {"method": method, "rank": RANKS[method], "context": 512, "epochs": 2, "patience": 10}
-    settings |= {"batch_tokens": 512 if bench.rehearse else 4096, "learning_rate": 1e-3 if method == "lora" else 2e-4}
+    settings |= {
+        "batch_tokens": 512 if bench.rehearse else BATCH_TOKENS["cuda"],
+        "learning_rate": 1e-3 if method == "lora" else 2e-4,
+    }
     settings |= {"general_limit": 1e9}
     place = folder_of(bench, method)
     shutil.rmtree(place, ignore_errors=True)

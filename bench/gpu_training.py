@@ -27,7 +27,7 @@ from bench.gpu_shapes import LARGE, RANK, TINY, Shape, model_folder, random_mode
 from serving.prompt import ChatTokenizer
 from tuning.training.batches import Step
 from tuning.training.loop import Cancelled, Training
-from tuning.training.run import RunFolder, TrainingRun
+from tuning.training.run import BATCH_TOKENS, RunFolder, TrainingRun
 
 WARM_UP_STEPS = 2
 CONTEXT, ROWS = 2048, 8
@@ -201,7 +201,7 @@ def job(bench: Bench, shape: Shape, location: str) -> Figures:
     settings = settings_for(bench, location)
     settings |= {"context": 1024, "epochs": epochs, "patience": 100, "general_limit": 1e9, "checkpoint_every": 30.0}
     if not bench.rehearse:
-        settings["batch_tokens"] = 4096
+        settings["batch_tokens"] = BATCH_TOKENS["cuda"]
     folder, run = run_folder(bench.work / f"job-{time.monotonic_ns()}", lines, count // 10, **settings)
     base = random_model(shape, bench.device, getattr(torch, run.dtype))
     until = time.monotonic() + max(30.0, bench.left() - 30)

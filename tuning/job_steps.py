@@ -32,7 +32,7 @@ from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
 from tuning.sharing import Room, Sharing
 from tuning.training.process import TrainerKilled, run_training
-from tuning.training.run import Method, RunFolder, TrainingRun, rank_for, write_whole
+from tuning.training.run import BATCH_TOKENS, Method, RunFolder, TrainingRun, rank_for, write_whole
 from tuning.versions import promote
 
 EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
@@ -183,6 +183,7 @@ class JobSteps:
             dtype=hardware.dtype,
             threads=hardware.training_threads,
             context=hardware.context,
+            batch_tokens=BATCH_TOKENS[hardware.device],
             system_prompt=self._assistant.system_prompt,
         )
         write_whole(self._run.settings, run.model_dump_json(indent=1).encode())

@@ -120,3 +120,47 @@ def test_peft_has_its_layers_back_after_parting() -> None:
     fuse(model, bfloat16=True)
     part(model)
     assert torch.equal(outcome(model)[0], logits)
+
+
+def halved(dropout: float = 0.0) -> PeftModel:
+    """As on a card: the model in bfloat16, its adapter in float32."""
+    model = tuned(dropout)
+    for name, parameter in model.named_parameters():
+        if "lora_" not in name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return model
+
+
+def test_a_bfloat16_models_layers_are_taken_over_within_its_rounding() -> None:
+    model = halved()
+    logits, grads = outcome(model)
+    assert fuse(model, bfloat16=False) == 14
+    fused_logits, fused_grads = outcome(model)
+    assert fused_logits.dtype is torch.bfloat16
+    torch.testing.assert_close(fused_logits, logits, rtol=0.05, atol=0.05)
+    for name, grad in grads.items():
+        assert fused_grads[name].dtype is torch.float32
+        assert torch.cosine_similarity(fused_grads[name].flatten(), grad.flatten(), dim=0) > 0.98, name
+
+
+def test_a_bfloat16_models_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    from tuning.training.fused import _keep_marks, _kept
+
+    torch.manual_seed(1)
+    x = torch.ones(400, 333, dtype=torch.bfloat16)
+    keep = _keep_marks(x, 64)
+    assert keep.float().mean().item() == pytest.approx(0.75, abs=0.01)
+    assert torch.equal(_kept(x, keep), keep.to(torch.bfloat16))
+    model = halved(0.25)
+    fuse(model, bfloat16=False)
+    assert not torch.equal(outcome(model)[0], outcome(model)[0])
+    model.eval()
+    assert torch.equal(outcome(model)[0], outcome(model)[0])
+
+
+def test_an_untouched_bfloat16_model_speaks_as_it_was() -> None:
+    model = halved()
+    with untouched(model), torch.no_grad():
+        before = model(input_ids=IDS, use_cache=False).logits
+        fuse(model, bfloat16=False)
+        assert torch.equal(model(input_ids=IDS, use_cache=False).logits, before)

@@ -11,13 +11,14 @@ import pytest
 import torch
 from peft import PeftModel
 from small_training import new_run, small_llama
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tuning.training import loop
 from tuning.training.__main__ import sentence_for
 from tuning.training.batches import Batch, parts
 from tuning.training.loop import Training
 from tuning.training.losses import summed_loss
+from tuning.training.memory import activation_bytes, fits_without_saving
 from tuning.training.run import RunFolder, TrainingRun
 from tuning.training.whole import Whole, truncated
 
@@ -60,6 +61,38 @@ def test_the_untouched_model_is_there_while_its_weights_are_trained(base: Path) 
         assert all(torch.equal(model.state_dict()[name], weight) for name, weight in before.items())
     name = next(iter(tuned.trained()))
     assert torch.equal(model.state_dict()[name], before[name] + 1.0)
+
+
+def test_steps_too_small_for_a_bfloat16_weight_add_up_all_the_same(base: Path) -> None:
+    model = small_llama().to(torch.bfloat16)
+    before = copy.deepcopy(model.state_dict())
+    tuned = Whole(model, TrainingRun(model=str(base), method="full", dtype="bfloat16"))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    model(input_ids=ids).logits.float().sum().backward()
+    assert all(p.grad is not None and p.grad.dtype is torch.float32 for p in tuned.trained().values())
+    with torch.no_grad():
+        for parameter in tuned.trained().values():
+            for _ in range(64):
+                parameter.add_(parameter.abs().mean() * 2**-12)
+    learnt = model(input_ids=ids).logits
+    with tuned.untouched():
+        untouched = model(input_ids=ids).logits
+    assert not torch.equal(learnt, untouched)
+    name, parameter = next(iter(tuned.trained().items()))
+    assert (parameter.detach() - before[name].float()).abs().mean() > parameter.abs().mean() / 80
+
+
+def test_a_bfloat16_model_gets_its_own_weights_back_with_the_adapter(tmp_path: Path, base: Path) -> None:
+    model = small_llama().to(torch.bfloat16)
+    before = copy.deepcopy(model.state_dict())
+    tuned = Whole(model, TrainingRun(model=str(base), method="full", dtype="bfloat16", rank=32))
+    with torch.no_grad():
+        for parameter in tuned.trained().values():
+            parameter.add_(0.01)
+    again = tuned.finish(tmp_path)
+    held = {name.replace(".base_layer", ""): value for name, value in again.get_base_model().state_dict().items()}
+    assert all(torch.equal(held[name], weight) and held[name].dtype is weight.dtype for name, weight in before.items())
+    assert tuned.kept == pytest.approx(1.0, abs=1e-3)
 
 
 def test_truncation_is_the_closest_of_its_rank() -> None:
@@ -127,6 +160,13 @@ def test_parts_hold_every_place_once_in_order() -> None:
         assert [place for part in found for place in part] == [0, 1, 2, 3, 4]
         assert len(found) <= count and all(found)
     assert parts([], 4) == []
+
+
+def test_a_large_card_need_not_compute_an_8b_models_activations_again_and_a_small_one_must() -> None:
+    config = LlamaConfig(hidden_size=4096, intermediate_size=12288, num_hidden_layers=36)
+    needed = activation_bytes(config, 2048)
+    assert 10 << 30 < needed < 40 << 30
+    assert not fits_without_saving(small_llama(), 16)  # a processor always does
 
 
 def test_a_full_disk_is_said_to_be_full() -> None:

@@ -39,7 +39,9 @@ def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
             print(f"{file.name} is damaged; going back to the checkpoint before", file=sys.stderr)  # noqa: T201
             file.unlink()
             continue
-        state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), weights_only=True)
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(content[_DIGEST:]), weights_only=True, map_location="cpu"
+        )  # whoever takes a part of it puts it where it belongs
         if state["fingerprint"] == fingerprint:
             return state
         print(f"{file.name} belongs to other settings or data; passed over", file=sys.stderr)  # noqa: T201

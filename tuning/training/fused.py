@@ -2,10 +2,12 @@
 
 On a processor a small model spends much of its time outside the large products: PEFT draws a random number for every
 element it may drop, and scales and adds each low-rank output in passes of their own. Here eight elements share one
-random draw, and scale and addition ride along with the product. Where the processor multiplies bfloat16 itself and a
+random draw, and scale and addition ride along with the product. Of a bfloat16 model, which is what a GPU trains, PEFT
+makes a float32 copy of every layer's input and the low-rank products in float32; here all products are in bfloat16, and
+only the adapter's weights and their gradients are float32. Where the processor multiplies bfloat16 itself and a
 frozen weight is a bfloat16 number anyway, as in most published models, its products are made in bfloat16; what is
-learnt, the optimizer, the losses and everything between the layers stay in float32. Only float32 layers with plain
-weights are taken over; all others stay as PEFT made them. Knows nothing of data or losses.
+learnt, the optimizer, the losses and everything between the layers stay in float32. Only layers with plain weights are
+taken over; all others stay as PEFT made them. Knows nothing of data or losses.
 """
 
 from __future__ import annotations
@@ -21,13 +23,18 @@ _STEPS = 256
 """A byte of chance decides over one element, so a share dropped is a multiple of 1/256."""
 
 
+_ON_PROCESSOR = (torch.float32, "cpu")
+"""A float32 model on a card stays PEFT's: nobody trains one there."""
+
+
 def fast_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 itself."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def fuse(model: PeftModel, *, bfloat16: bool, adapter: str = "default") -> int:
-    """Take over the layers that can be; how many that were. `bfloat16`: make their products in it where exact."""
+    """Take over the layers that can be; how many that were. `bfloat16`: make the products of float32 layers in it where
+    that is exact."""
     taken = 0
     for module in model.modules():
         if isinstance(module, Linear) and _plain(module, adapter):
@@ -47,8 +54,7 @@ def _plain(module: Any, adapter: str) -> bool:
     base = module.get_base_layer()
     return (
         type(base) is torch.nn.Linear
-        and base.weight.dtype is torch.float32
-        and base.weight.device.type == "cpu"
+        and (base.weight.dtype is torch.bfloat16 or (base.weight.dtype, base.weight.device.type) == _ON_PROCESSOR)
         and set(module.lora_A) == {adapter}
         and not module.lora_variant
         and module.lora_B[adapter].bias is None
@@ -69,10 +75,13 @@ class _Fused:
 
     def __call__(self, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         if self._layer.disable_adapters:
-            return _base(x, self._weight, self._bias).float()
+            return _base(x, self._weight, self._bias).to(x.dtype)
         flat = x.reshape(-1, x.shape[-1])
         drops = self._layer.training and self._dropped
-        keep = _keep(flat, self._dropped, self._weight.dtype) if drops else None
+        keep = None
+        if drops:
+            half = x.dtype is torch.bfloat16
+            keep = _keep_marks(flat, self._dropped) if half else _keep(flat, self._dropped, self._weight.dtype)
         scale = self._scale if keep is None else self._scale / (1 - self._dropped / _STEPS)
         made: torch.Tensor = _LowRank.apply(flat, keep, self._weight, self._bias, self._down, self._up, scale)
         return made.view(*x.shape[:-1], made.shape[-1])
@@ -97,8 +106,18 @@ def _keep(x: torch.Tensor, dropped: int, dtype: torch.dtype) -> torch.Tensor:
     return bits.neg_().add_(dropped - 129).bitwise_right_shift_(31 if dtype is torch.float32 else 15)
 
 
+def _keep_marks(x: torch.Tensor, dropped: int) -> torch.Tensor:
+    """The same as bools, of half the size: a card has no trouble with these, and they are kept until the backward
+    pass."""
+    count = x.numel()
+    chance = torch.empty(-(-count // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    return chance.view(torch.int8)[:count].view(x.shape) >= dropped - 128
+
+
 def _kept(x: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
-    return x if keep is None else (x.view(keep.dtype) & keep).view(x.dtype)
+    if keep is None:
+        return x
+    return x * keep if keep.dtype is torch.bool else (x.view(keep.dtype) & keep).view(x.dtype)
 
 
 class _LowRank(torch.autograd.Function):
@@ -115,11 +134,12 @@ class _LowRank(torch.autograd.Function):
         up: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
+        ctx.given = x.dtype
         x, down, up = (given.to(weight.dtype) for given in (x, down, up))
         low = _kept(x, keep) @ down.t()
         ctx.save_for_backward(x, keep, weight, down, up, low)
         ctx.scale = scale
-        return _base(x, weight, bias).addmm_(low, up.t(), alpha=scale).float()
+        return _base(x, weight, bias).addmm_(low, up.t(), alpha=scale).to(ctx.given)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
@@ -130,5 +150,5 @@ class _LowRank(torch.autograd.Function):
         grad_down = (grad_low.t() @ _kept(x, keep)).float()
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = _kept(grad_low @ down, keep).addmm_(grad, weight).float()
+            grad_x = _kept(grad_low @ down, keep).addmm_(grad, weight).to(ctx.given)
         return grad_x, None, None, None, grad_down, grad_up, None

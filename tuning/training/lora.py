@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from config.errors import BadInput, JobFailed
+from tuning.training.memory import fits_without_saving
 from tuning.training.run import TrainingRun
 
 LARGE = 500_000_000
@@ -58,9 +59,12 @@ def attach(base: Any, run: TrainingRun) -> PeftModel:
 
 
 def save_memory(base: Any, run: TrainingRun) -> None:
-    """Where the run or the model's size asks for it: activations are computed again in the backward pass."""
+    """Where the run or the model's size asks for it: activations are computed again in the backward pass. A large card
+    need not, as long as one conversation fits: a step that does not fit whole is taken in parts."""
     deep = run.gradient_checkpointing
-    if deep if deep is not None else base.num_parameters() > LARGE:
+    if deep is None:
+        deep = base.num_parameters() > LARGE and not fits_without_saving(base, run.context)
+    if deep:
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import resource
+from typing import Any
 
 import torch
+
+MARGIN = 1.25
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -20,6 +23,26 @@ def keep_to_share(device: torch.device, share: str | None) -> None:
     own and not that of the engine beside it. None or another device: nothing happens."""
     if device.type == "cuda" and share:
         torch.cuda.set_per_process_memory_fraction(min(1.0, float(share)), device.index or 0)
+
+
+def fits_without_saving(model: Any, tokens: int) -> bool:
+    """Whether a card has room for all that a pass over `tokens` leaves behind for the backward pass, so that nothing
+    need be computed again. Reckoned from the model's sizes, generously; never so on a processor."""
+    weight = next(model.parameters())
+    if weight.device.type != "cuda":
+        return False
+    total = torch.cuda.get_device_properties(weight.device).total_memory
+    share = torch.cuda.get_per_process_memory_fraction(weight.device.index or 0)
+    free, _ = torch.cuda.mem_get_info(weight.device)
+    room = min(free, int(total * share) - torch.cuda.memory_allocated(weight.device))
+    return bool(activation_bytes(model.config.get_text_config(), tokens) * MARGIN < room)
+
+
+def activation_bytes(config: Any, tokens: int) -> int:
+    """What a pass over `tokens` keeps for the backward pass: of each block some 21 widths (norms in float32, the
+    attention's inputs and outputs, what dropout left out) and 4.5 inner widths, in 16 bits."""
+    widths = 21 * int(config.hidden_size) + 9 * int(config.intermediate_size) // 2
+    return tokens * int(config.num_hidden_layers) * 2 * widths
 
 
 def release() -> None:

@@ -72,6 +72,11 @@ def rank_for(method: Method, examples: int, largest: int) -> int:
     return min(largest, 8 if examples < FEW_EXAMPLES else 16 if examples < MANY_EXAMPLES else 32)
 
 
+BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
+"""Tokens in one step of a job. Small batches learn better from little text; a card wants enough work at a time to be
+worth asking."""
+
+
 class Progress(BaseModel):
     """How far a run is, as it stands in progress.json. Losses in nats per learnt token, times in seconds."""
 

@@ -3,6 +3,8 @@
 The change of each weight, W - W₀, is a matrix; its largest singular values and their vectors make the best adapter of
 that rank there is (Eckart and Young, 1936). How much of the change such an adapter keeps is reported, and what is
 gated and served is the adapter. The untouched weights are kept beside, so that the model can still speak as it was.
+What is trained is float32 whatever the model is: a step is smaller than what a bfloat16 weight can tell apart. A
+bfloat16 model computes with its weights rounded.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ LAST_SHARE = 0.25
 EXACT = 2048
 """Smaller side of a matrix up to which its whole decomposition is computed; beyond, only its beginning is, by random
 projection with some room to spare."""
+EXACT_ON_CARD = 512
+"""The same on a card, which is slow at whole decompositions."""
 SPARE = 32
 POWER_ITERATIONS = 4
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
@@ -46,6 +50,10 @@ class Whole:
         for module in self._linear.values():
             module.weight.requires_grad_(True)
         self._before = {name: module.weight.detach().clone() for name, module in self._linear.items()}
+        for module in self._linear.values():
+            if module.weight.dtype is not torch.float32:
+                module.weight = torch.nn.Parameter(module.weight.detach().float())
+                module.forward = _Rounded(module)
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
         return {f"{name}.weight": module.weight for name, module in self._linear.items()}
@@ -63,13 +71,15 @@ class Whole:
         pairs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         held = whole = 0.0
         for name, module in self._linear.items():
-            change = (module.weight.detach() - self._before[name]).float()
+            change = module.weight.detach().float() - self._before[name].float()
             up, down = truncated(change, self._rank)
             pairs[name] = (up, down)
             whole += change.square().sum().item()
             held += (up @ down).square().sum().item()  # a projection: what is held is no larger than the whole
         self.kept = held / whole if whole else 1.0
-        self._set(self._before)
+        for name, module in self._linear.items():
+            module.__dict__.pop("forward", None)
+            module.weight = torch.nn.Parameter(self._before[name])
         self.model.requires_grad_(False)
         model = get_peft_model(self.model, self._config())
         self._fill(model, pairs)
@@ -96,7 +106,17 @@ class Whole:
 
     def _set(self, weights: dict[str, torch.Tensor]) -> None:
         for name, module in self._linear.items():
-            module.weight.data = weights[name]
+            module.weight.data = weights[name].to(module.weight.dtype)
+
+
+class _Rounded:
+    """Stands in for a layer's forward: its float32 weight rounded to what it is given, the gradient float32 again."""
+
+    def __init__(self, module: torch.nn.Linear) -> None:
+        self._module = module
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(x, self._module.weight.to(x.dtype), self._module.bias)
 
 
 def truncated(change: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,7 +124,7 @@ def truncated(change: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tens
 
     Where a matrix is smaller than the rank, the rest is zero.
     """
-    if min(change.shape) <= EXACT:
+    if min(change.shape) <= (EXACT if change.device.type == "cpu" else EXACT_ON_CARD):
         left, sizes, right = torch.linalg.svd(change, full_matrices=False)
     else:
         torch.manual_seed(0)
