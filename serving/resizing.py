@@ -114,6 +114,8 @@ def second_fits(engine: EngineSupervisor, better: Plan) -> bool:
 def _memory_of(leash: int | None) -> int:
     """Bytes that a leash and all it started have for themselves."""
     total = 0
+    if leash is None:
+        return total
     with contextlib.suppress(psutil.NoSuchProcess):
         top = psutil.Process(leash)
         for process in (top, *top.children(recursive=True)):
