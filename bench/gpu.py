@@ -9,11 +9,11 @@ script works; its figures go into a temporary folder unless `--results` names an
 The parts, each in a process of its own so that the card is empty before the next and a crash is only one part's:
 
     card         matrix products, memory, the way to the card          1 minute
-    training     8B shape, LoRA r=16, beside TRL's SFTTrainer          8 minutes
-    correctness  trainer and engine compared at bf16, 0.6B shape       5 minutes
-    serving      8B shape, 1 to 512 adapters                           8 minutes
-    hotload      adapters never seen, and what others notice           5 minutes
-    sharing      serving while training; sleeping and waking           8 minutes
+    training     8B shape, LoRA r=16, beside TRL's SFTTrainer          7 minutes
+    correctness  trainer and engine compared at bf16, 0.6B shape       4 minutes
+    serving      8B shape, 1 to 512 adapters                           7 minutes
+    hotload      adapters never seen, and what others notice           4 minutes
+    sharing      serving while training; sleeping and waking           6 minutes
 
 The environment: torch with CUDA (2.11 for CUDA 13 wants `vllm` 0.25.1, newer torch the vllm that pins it), with
 transformers, peft, accelerate and aiohttp, and for the rival `trl` and `datasets`. This project must be installed (`pip
@@ -39,7 +39,7 @@ from pathlib import Path
 from bench.gpu_results import Bench, Results
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = {"card": 1.0, "training": 8.0, "correctness": 5.0, "serving": 8.0, "hotload": 5.0, "sharing": 8.0}
+PARTS = {"card": 1.0, "training": 7.0, "correctness": 4.0, "serving": 7.0, "hotload": 4.0, "sharing": 6.0}
 """Minutes that each takes at most, unless --minutes says otherwise."""
 LAST_SECONDS = 20.0
 """What a part is given to put its things away after its time; then it is ended."""

@@ -65,7 +65,7 @@ async def loaded(
             if fresh and bench.results.has(bench.part, f"meeting_{count}"):
                 await met_once(load, fresh)  # measured before, but this engine has not met them
             elif fresh:
-                await bench.take_async(f"meeting_{count}", 30, lambda f=fresh: met_once(load, f))  # type: ignore[misc]
+                await bench.take_async(f"meeting_{count}", 70, lambda f=fresh: met_once(load, f))  # type: ignore[misc]
             met = max(met, count)
             for number in at_once:
                 if count == 1:

@@ -30,13 +30,14 @@ from tuning.training.run import MEMORY_SHARE_VARIABLE
 ADAPTERS, QUESTIONS, ANSWER_TOKENS = 16, 4, 32
 STEPS_SECONDS = 25.0
 STEPPING = "stepping"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 async def train_beside(bench: Bench, share: float, seconds: float, stepping: asyncio.Event) -> Figures:
     """The trainer's pace in a process of its own; `stepping` is set when its steps begin to count."""
     environment = os.environ | {MEMORY_SHARE_VARIABLE: str(share)}
     command = [sys.executable, "-m", "bench.gpu_sharing", str(bench.work / "beside"), str(seconds), bench.device]
-    child = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+    child = await asyncio.create_subprocess_exec(*command, env=environment, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert child.stdout is not None
     last = b""
     async for line in child.stdout:
