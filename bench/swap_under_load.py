@@ -38,7 +38,7 @@ from store.database import Database, open_database
 from store.tables import Version
 from tuning.versions import promote, rollback
 
-TALKS, ASSISTANTS, SWAPS, AT_A_TIME = 64, 16, 30, 3
+TALKS, ASSISTANTS, SWAPS, AT_A_TIME = 64, 16, 30, 6
 TOKENS, RANK = 12, 8
 STRENGTH = 0.1
 """So strong that each version has words of its own, none of which make sense."""
