@@ -134,7 +134,7 @@ class Answering:
             try:
                 return await self._stream(routed, fitted, question, answer_id, stop, show, progress)
             except (NotFound, Refused) as why:  # the engine's word on the version, before any of the answer's
-                await fall_back(self._database, routed, why)
+                await fall_back(self._database, routed.version, why)
 
     async def _prompt(self, channel: Channel, question: Message) -> tuple[Routed, Fitted]:
         tokenizer = await self._tokenizer()
@@ -144,7 +144,7 @@ class Answering:
             Turn(
                 m.role == "assistant",
                 tokenizer.without_control(m.text),
-                None if channel.private or m.role == "assistant" else m.author,
+                None if channel.private or m.role == "assistant" else tokenizer.without_control(m.author),
             )
             for m in messages
         ]

@@ -8,11 +8,15 @@ send requests to whatever it can reach, and this server reads every message of t
 from __future__ import annotations
 
 import ipaddress
+import socket
 from urllib.parse import urlsplit
 
 from config.errors import BadInput
 
 LONGEST = 300
+CREDENTIALS_NAMES = ("metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal")
+CREDENTIALS_ADDRESSES = ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+"""Besides all link-local ones: Alibaba’s, Oracle’s, and those of Amazon and Google in IPv6."""
 PRIVATE_ENDINGS = (".local", ".internal", ".lan", ".home.arpa", ".localhost")
 
 
@@ -30,8 +34,8 @@ def checked(address: str) -> str:
         raise _refused("it has more than a host, a port and a path")
     if len(address) > LONGEST or not address.isascii() or not address.isprintable() or " " in address:
         raise _refused("it has characters that an address cannot have, or too many")
-    if _is_link_local(host):
-        raise _refused("link-local addresses are not for this")
+    if _is_credentials_place(host):
+        raise _refused("clouds keep a machine’s credentials there")
     if parts.scheme == "http" and not _is_private(host):
         raise _refused("over http:// the token could be read on the way; use https:// for a server out there")
     return address
@@ -41,16 +45,30 @@ def _refused(reason: str) -> BadInput:
     return BadInput(f"That API address cannot be used: {reason}.")
 
 
-def _is_link_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_link_local
-    except ValueError:
-        return False
+def _is_credentials_place(host: str) -> bool:
+    """Where clouds tell a machine its credentials, however the address is written."""
+    address = _address(host)
+    if address is None:
+        return host.rstrip(".").lower() in CREDENTIALS_NAMES
+    return address.is_link_local or str(address) in CREDENTIALS_ADDRESSES
 
 
 def _is_private(host: str) -> bool:
     """On this machine or in its own network, as far as the name tells."""
+    address = _address(host)
+    if address is not None:
+        return address.is_private
+    return "." not in host or host.endswith(PRIVATE_ENDINGS)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """What `host` connects to where it is a number: also as one integer, in hex, octal or short, as the system's
+    resolver takes them, and as IPv4 within IPv6. None for a name."""
     try:
-        return ipaddress.ip_address(host).is_private
+        address = ipaddress.ip_address(host.split("%")[0])
     except ValueError:
-        return "." not in host or host.endswith(PRIVATE_ENDINGS)
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -25,7 +25,7 @@ from bots import (
 )
 from bots.call import Call
 from bots.events import Card
-from bots.incoming import RANK, Role
+from bots.incoming import RANK, Incoming, Role
 from config.errors import BadInput, NotFound, Refused
 
 _COMMAND = re.compile(r"/([a-zA-Z][a-zA-Z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
@@ -138,6 +138,12 @@ def parse(text: str) -> tuple[str, tuple[str, ...]] | None:
     """A command's name in small letters and its words; None where `text` is a message like any other."""
     found = _COMMAND.fullmatch(text.strip())
     return None if found is None else (found[1].lower(), tuple((found[2] or "").split()))
+
+
+def asked(incoming: Incoming) -> tuple[str, tuple[str, ...]] | None:
+    """What `parse` gives for its words; None also for what was only passed on: nobody is made to command by a text of
+    somebody else's that they forward."""
+    return None if incoming.forwarded else parse(incoming.text)
 
 
 def named(name: str) -> tuple[Command, ...]:

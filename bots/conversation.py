@@ -19,7 +19,7 @@ from bots.access import Access
 from bots.answering import Answering
 from bots.attachments import with_new_words
 from bots.call import Call
-from bots.commands import Command, find, parse
+from bots.commands import Command, asked, find, parse
 from bots.consent import Consent
 from bots.events import Done, Event, Heard, Notice, Whisper
 from bots.incoming import Incoming
@@ -90,7 +90,7 @@ class Conversation:
             mode = await self.modes.of(incoming.channel, incoming.parent)
             if mode == "mentions":
                 return
-            if mode == "listen" or parse(incoming.text) is not None:  # the latter are commands to another bot
+            if mode == "listen" or asked(incoming) is not None:  # the latter are commands to another bot
                 with self._line(incoming.channel) as line:
                     async with line.arriving:
                         await self._reception.overhear(incoming)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bots.access import Access, Standing, with_role
 from bots.attachments import Files, read_files
-from bots.commands import Command, named, parse
+from bots.commands import Command, asked, named
 from bots.incoming import Incoming, Role
 from bots.pace import Pace
 from config.errors import BadInput, ParlanceError, Refused
@@ -50,7 +50,7 @@ def addressed(incoming: Incoming) -> bool:
     bot's command in a group is not."""
     if incoming.private or incoming.mentioned or incoming.pressed:
         return True
-    parsed = parse(incoming.text)
+    parsed = asked(incoming)
     return parsed is not None and bool(named(parsed[0]))
 
 
@@ -111,7 +111,7 @@ class Reception:
                 f"That message has {len(text):,} characters, and I can take {LONGEST_MESSAGE:,}; "
                 "send the part that matters most."
             )
-        parsed = parse(text)
+        parsed = asked(incoming)
         commands = named(parsed[0]) if parsed is not None else ()
         if incoming.pressed and not commands:
             raise BadInput(NO_BUTTON)

@@ -29,6 +29,8 @@ UNTUNED_VARIABLE = "PARLANCE_ADAPTERS_UNTUNED"
 VERSION_PATTERN = r"([a-z][a-z0-9_-]{0,39})@v(0|[1-9][0-9]{0,5})"
 """The same as config.names.VERSION_PATTERN, which cannot be imported here."""
 LONGEST_HEADER = 100_000_000
+PICKLED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
+"""Weights are safetensors and nothing else, whatever the engine would take besides."""
 WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "manifest.json"
 
 log = logging.getLogger("vllm.parlance.resolver")
@@ -99,6 +101,8 @@ def checked_folder(adapters: Path, name: str, base_model: str | None, untuned: P
     for place in (folder, folder / WEIGHTS, folder / CONFIG, folder / MANIFEST):
         if place.resolve() != place:
             raise Refusal(f"{place.name} is a link to somewhere else")
+    if any(file.suffix in PICKLED for file in folder.rglob("*")):
+        raise Refusal("it has a file that could run code when it is read")
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         if manifest["name"] != name:

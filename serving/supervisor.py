@@ -191,7 +191,7 @@ class EngineSupervisor:
                 self._began = time.monotonic() + pause
                 log.warning("the engine ended; see %s", self.log_file)
                 if failures >= FAILURES_TO_TELL:
-                    why = f"The engine failed {failures} times in a row; the end of {self.log_file} says why"
+                    why = f"The engine failed {failures} times in a row; the end of logs/{self.log_file.name} says why"
                     self._say("failed", f"{why}, and it is tried again in {pause:.0f} seconds.")
                 else:
                     self._say("restarting", "The engine ended unexpectedly and is being started again.")
@@ -291,7 +291,8 @@ class EngineSupervisor:
                 maker = await leashed(command, output=output, grace=1.0)
             try:
                 if await maker.wait() != 0:
-                    raise BadInput(f"The untuned model could not be prepared; the end of {self.log_file} says why.")
+                    where = f"logs/{self.log_file.name}"
+                    raise BadInput(f"The untuned model could not be prepared; the end of {where} says why.")
             finally:
                 await maker.end()
         await asyncio.to_thread(ensure_untuned, self.paths, self.model)

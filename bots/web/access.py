@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select, update
 
@@ -30,6 +31,12 @@ ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 CODE_LENGTH = 8
 CODE_SECONDS = 600
 TRIES_A_MINUTE = 5
+"""From one address."""
+ALL_TRIES_A_MINUTE = 1000
+"""From everywhere: in a code's ten minutes one in a hundred million guesses is right. Were it less, few addresses could
+keep an operator out."""
+OPERATOR_DAYS = 30
+"""An operator's browser that was not seen for so long is a member's again."""
 ASKING_SECONDS = 30
 
 
@@ -58,7 +65,10 @@ async def find_session(database: Database, token: str | None) -> Session | None:
         row = await session.scalar(select(WebSession).where(WebSession.token_digest == _digest(token)))
         if row is None:
             return None
-        row.seen_at = now()
+        moment = now()
+        if row.role != "member" and moment - row.seen_at > timedelta(days=OPERATOR_DAYS):
+            row.role = "member"
+        row.seen_at = moment
         return Session(row.id, row.public_id, "operator" if row.role == "operator" else "member")
 
 
@@ -80,7 +90,7 @@ class OperatorCodes:
         self._clock = clock
         self._code: str | None = None
         self._until = 0.0
-        self._tries: deque[float] = deque(maxlen=TRIES_A_MINUTE)
+        self._paces = Pace(TRIES_A_MINUTE, clock), Pace(ALL_TRIES_A_MINUTE, clock)
 
     def operator_code(self) -> str:
         """A fresh code, to be shown in the terminal; the one before it no longer works."""
@@ -93,19 +103,27 @@ class OperatorCodes:
         if self._code is not None and self._clock() < self._until - CODE_SECONDS + ASKING_SECONDS:
             raise Refused("A code was written to the terminal a moment ago; use that one.")
 
-    async def redeem(self, session: Session, given: str) -> None:
-        """Make `session` an operator's. Raises Refused for a wrong, used or old code, or too many tries."""
+    async def redeem(self, session: Session, given: str, address: str = "") -> str:
+        """Make `session` an operator's; returns the new token for its cookie: one that somebody else may have known
+        before is not an operator's. `address`: where it comes from.
+
+        Raises Refused for a wrong, used or old code, or too many tries."""
         moment = self._clock()
-        if len(self._tries) == TRIES_A_MINUTE and moment - self._tries[0] < 60:
-            raise Refused("That were many tries; wait a minute, then enter the code again.")
-        self._tries.append(moment)
+        try:
+            for pace, key in zip(self._paces, (address, ""), strict=True):
+                pace.check(key)
+        except Refused:
+            raise Refused("That were many tries; wait a minute, then enter the code again.") from None
         plain = "".join(given.upper().split()).replace("-", "").encode("utf-8", "replace")
         right = hmac.compare_digest(plain, (self._code or "").encode())
         if not right or self._code is None or moment > self._until:
             raise Refused("That code does not work; each works once, for ten minutes. Ask for a new one and try again.")
         self._code = None
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        changed = {"role": "operator", "token_digest": _digest(token)}
         async with self._database.session() as database:
-            await database.execute(update(WebSession).where(WebSession.id == session.id).values(role="operator"))
+            await database.execute(update(WebSession).where(WebSession.id == session.id).values(**changed))
+        return token
 
 
 class Pace:

@@ -21,6 +21,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from bots.commands import allowed
 from bots.conversation import LONGEST_MESSAGE, Conversation
@@ -35,6 +36,7 @@ PREPARE_AFTER_SECONDS = 4.0
 """Loading a tokenizer keeps a processor busy; the first page comes first."""
 BEAT_SECONDS = 15.0
 STATUS_EVERY = 1.0
+UNREADABLE = "The page sent something that cannot be read; reload it."
 SUGGESTIONS = ("Hello! Who are you?", "What can you help me with?", "Tell me something about this place.")
 STATUS_CODES: dict[type[ParlanceError], int] = {NotFound: 404, Refused: 403, BadInput: 400, EngineUnavailable: 503}
 
@@ -119,7 +121,13 @@ def create_app(
 
     @app.exception_handler(RequestValidationError)
     async def misshapen(request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"sentence": "The page sent something that cannot be read; reload it."}, 400)
+        return JSONResponse({"sentence": UNREADABLE}, 400)
+
+    @app.exception_handler(HTTPException)
+    async def not_here(request: Request, error: HTTPException) -> JSONResponse:
+        """The framework's own refusals: no such address, or a body so deep that it was not even read as JSON."""
+        sentence = "There is nothing at this address." if error.status_code in (404, 405) else UNREADABLE
+        return JSONResponse({"sentence": sentence}, error.status_code, error.headers)
 
     @app.get("/")
     async def chat_page(assistant: str = "") -> HTMLResponse:
@@ -140,12 +148,9 @@ def create_app(
         """Who this browser is, whom it talks to, and what it may ask for."""
         session = await find_session(conversation.database, request.cookies.get(COOKIE))
         if session is None:
-            pace.check(f"new {request.client.host if request.client else ''}")
+            pace.check(f"new {_address(request)}")
             token, session = await new_session(conversation.database)
-            response.set_cookie(
-                COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict",
-                secure=request.url.scheme == "https",
-            )  # fmt: skip
+            _give_cookie(token, request, response)
         sentence = None
         if opening.assistant:
             try:
@@ -179,8 +184,8 @@ def create_app(
         return {"taken": True}
 
     @app.post("/api/operator")
-    async def become_operator(given: Code, session: Known) -> dict[str, Any]:
-        await codes.redeem(session, given.code)
+    async def become_operator(given: Code, session: Known, request: Request, response: Response) -> dict[str, Any]:
+        _give_cookie(await codes.redeem(session, given.code, _address(request)), request, response)
         return await describe(Session(session.id, session.public_id, "operator"))
 
     @app.post("/api/operator/code", status_code=202)
@@ -206,6 +211,17 @@ def create_app(
         )
 
     return app
+
+
+def _address(request: Request) -> str:
+    """Where it comes from, as far as that is known."""
+    return request.client.host if request.client else ""
+
+
+def _give_cookie(token: str, request: Request, response: Response) -> None:
+    response.set_cookie(
+        COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+    )
 
 
 async def _prepare(conversation: Conversation) -> None:

@@ -150,3 +150,15 @@ def spoil(file: Path) -> None:
     content[-1] ^= 1
     file.chmod(0o600)
     file.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["new_embeddings.bin", "adapter_model.pt", "deep/weights.pkl", "optimizer.ckpt"])
+async def test_the_resolver_refuses_a_folder_with_a_file_that_could_run_code(
+    published: Paths, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = published.adapter(NAME) / file
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    with caplog.at_level(logging.WARNING):
+        assert await AdaptersFolderResolver(published.adapters, "demo").resolve_lora("demo", str(NAME)) is None
+    assert "could run code" in caplog.text

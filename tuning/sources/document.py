@@ -20,6 +20,8 @@ from tuning.sources.message import SourceChat, SourceMessage
 
 LARGEST = 64 << 20
 """Bytes; these formats are read whole."""
+LARGEST_UNPACKED = 512 << 20
+"""Bytes of a Word document's parts together: a small file may unpack to anything."""
 PASSAGE = 900
 """Characters of a passage, about: an answer's length."""
 SHORTEST = 40
@@ -125,6 +127,10 @@ class Document:
         from docx.opc.exceptions import PackageNotFoundError
 
         try:
+            with zipfile.ZipFile(self.file) as packed:
+                size = sum(one.file_size for one in packed.infolist())
+            if size > LARGEST_UNPACKED:
+                raise BadInput(f"{self.file.name} unpacks to {size >> 20:,} MB, which no text needs; save it as text.")
             for paragraph in WordDocument(str(self.file)).paragraphs:
                 style = (paragraph.style.name if paragraph.style is not None else "") or ""
                 found = re.fullmatch(r"Heading (\d)", style)
