@@ -18,16 +18,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from config.errors import EngineUnavailable, ParlanceError
+from config.errors import EngineUnavailable, NotFound, ParlanceError, Refused
 from config.settings import Settings
 from serving.entrance import Engine, Entrance
+from serving.fallback import fall_back
 from serving.gateway.answer import Envelope, chunks, whole
 from serving.gateway.asking import ask, check_ready
 from serving.gateway.connection import ClientGone, EventStream, unless_gone
 from serving.gateway.errors import OURS, ApiError, ErrorBody, translated
 from serving.gateway.guard import Guard
-from serving.gateway.models import find_served, list_models
-from serving.gateway.prompt import Tokenizer, prepare
+from serving.gateway.models import Served, find_served, list_models
+from serving.gateway.prompt import Prepared, Tokenizer, prepare
 from serving.gateway.shapes import ChatCompletion, ChatRequest, Model, ModelList
 from store.database import Database
 from store.keys import KnownKey
@@ -129,12 +130,21 @@ def create_gateway(
     )  # fmt: skip
     async def complete(asked: ChatRequest, request: Request, key: Key) -> Any:
         """An assistant's answer to a conversation."""
-        served = await find_served(database, key, asked.model)
-        check_ready(engine)
-        tokenizer = await tokenizer_source()
-        prepared = await asyncio.to_thread(
-            prepare, asked, tokenizer, served.system_prompt, key.leads, engine.client.context, settings
-        )
+        while True:  # once, but for versions that cannot be loaded: each of those is out of service afterwards
+            served = await find_served(database, key, asked.model)
+            check_ready(engine)
+            tokenizer = await tokenizer_source()
+            prepared = await asyncio.to_thread(
+                prepare, asked, tokenizer, served.system_prompt, key.leads, engine.client.context, settings
+            )
+            try:
+                return await answered(asked, request, key, served, prepared)
+            except (NotFound, Refused) as why:  # the engine's word on the version, before any of the answer's
+                if asked.model == str(served.version):
+                    raise
+                await fall_back(database, served.version, why)
+
+    async def answered(asked: ChatRequest, request: Request, key: KnownKey, served: Served, prepared: Prepared) -> Any:
         envelope = Envelope(served.shown, key.name)
         said = ask(entrance, served, key, prepared)
         if not asked.stream:
