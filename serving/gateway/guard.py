@@ -16,8 +16,8 @@ from serving.gateway.limits import Windows
 from store.database import Database
 from store.keys import KnownKey, known_key
 
-LARGEST_BODY = 8_000_000
-"""Bytes: some hundred times the longest conversation that any model here can read."""
+LARGEST_BODY = 4_000_000
+"""Bytes: far more than any model here can read."""
 TOO_LARGE = f"A request may have {LARGEST_BODY // 1_000_000} MB at most; send less of the conversation."
 
 
