@@ -42,6 +42,7 @@ from store.database import Database, open_database
 from store.tables import Assistant
 from tuning.runner import JobRunner
 from tuning.schedule import Scheduler
+from tuning.sharing import Sharing
 
 FIRST_ASSISTANT = "parlance"
 STOPPING_SECONDS = 10.0
@@ -75,7 +76,7 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
     entrance = Entrance(engine, engine.plan.max_requests)  # one for all who wait for answers
     tokenizer = base_model_tokenizer(settings)
     conversation = Conversation(database, settings, engine, tokenizer, entrance=entrance)
-    runner = JobRunner(database, settings, ready)
+    runner = JobRunner(database, settings, ready, Sharing(database, settings, engine))
     app = create_app(conversation, announce=_show_code)
     readiness = Readiness(engine, lambda: engine.client.warm(engine.untuned), settings.home)
     add_health(app, database, PlatformMetrics(database, engine, entrance), readiness, settings.metrics_token)
