@@ -10,9 +10,11 @@ from config.catalogue import find_model, fits
 from config.hardware import GIB, Hardware
 from config.settings import Settings
 from console.doctor.finding import Finding, tried
+from serving.ownership import live_record
 from serving.sizing import planned
 
 LEAST_DISK = 5 * GIB
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def look(settings: Settings, hardware: Hardware) -> list[Finding]:
@@ -21,8 +23,10 @@ def look(settings: Settings, hardware: Hardware) -> list[Finding]:
         *tried("Engine", check_engine_package),
         *tried("Packages", check_breaking_packages),
         *tried("Disk", lambda: check_disk(hardware)),
+        *tried("Memory", lambda: check_memory(settings, hardware)),
         *tried("Base model", lambda: check_model(settings, hardware)),
         *tried("Port", lambda: check_port(settings)),
+        *tried("Page", lambda: check_page(settings)),
         *tried("Plan", lambda: check_plan(settings, hardware)),
     ]
 
@@ -64,6 +68,17 @@ def check_disk(hardware: Hardware) -> Finding:
     return Finding("Disk", "ok", free)
 
 
+def check_memory(settings: Settings, hardware: Hardware) -> Finding:
+    """Memory that is free at this moment, where the engine is still to be started."""
+    free = f"{hardware.memory_free / GIB:.1f} GB free now"
+    if live_record(settings.paths) is not None:
+        return Finding("Memory", "ok", f"{free}, beside the engine")
+    need = find_model(settings.base_model).memory_needed(gpu=bool(hardware.gpus))
+    if not hardware.gpus and hardware.memory_free < need:
+        return Finding("Memory", "warning", f"{free}; the engine wants {need / GIB:.1f}", "Close other programs first.")
+    return Finding("Memory", "ok", free)
+
+
 def check_model(settings: Settings, hardware: Hardware) -> Finding:
     """The base model: known, there, and small enough."""
     model = find_model(settings.base_model)
@@ -93,7 +108,17 @@ def check_port(settings: Settings) -> Finding:
     return Finding("Port", "ok", f"{settings.port} is free")
 
 
+def check_page(settings: Settings) -> Finding:
+    """Who can reach the page."""
+    if settings.host in LOOPBACK:
+        return Finding("Page", "ok", "for this machine alone")
+    advice = "Put a web server with TLS before it, or set PARLANCE_HOST=127.0.0.1."
+    return Finding(
+        "Page", "warning", f"it listens on {settings.host}, where other machines reach it unencrypted", advice
+    )
+
+
 def check_plan(settings: Settings, hardware: Hardware) -> list[Finding]:
     """How the engine and training are run here, and why."""
-    chosen = planned(settings.paths, find_model(settings.base_model), hardware)
+    chosen = planned(settings.paths, find_model(settings.base_model), hardware, settings.gpu_sharing)
     return [Finding("Plan", "ok", reason) for reason in chosen.reasons]
