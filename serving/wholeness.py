@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from config.errors import BadInput, NotFound
+from config.errors import BadInput, EngineUnavailable, NotFound
 from config.names import VersionName
 from config.paths import Paths
 from serving.adapters import CONFIG, WEIGHTS, verify
@@ -26,7 +26,8 @@ class Wholeness:
         self._whole: dict[VersionName, Signature] = {}
 
     async def check(self, version: VersionName) -> None:
-        """Returns where all is well. Raises NotFound where the files are gone or are not those that were made."""
+        """Returns where all is well. Raises NotFound where the files are gone or are not those that were made, and
+        EngineUnavailable where none can be read at all: that is no one version's fault."""
         folder = self._paths.adapter(version)
         try:
             now = _signature(folder)
@@ -35,10 +36,21 @@ class Wholeness:
             await asyncio.to_thread(verify, folder)
         except (OSError, BadInput) as error:
             self._whole.pop(version, None)
+            if not _any(self._paths.adapters):
+                raise EngineUnavailable(
+                    "The adapters in the data folder cannot be read at the moment; ask again later."
+                ) from error
             raise NotFound(
                 f"There is no version {version} here whose files are as they were made; choose another one."
             ) from error
         self._whole[version] = now
+
+
+def _any(adapters: Path) -> bool:
+    try:
+        return any(adapters.iterdir())
+    except OSError:
+        return False
 
 
 def _signature(folder: Path) -> Signature:

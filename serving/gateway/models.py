@@ -1,8 +1,8 @@
 """Which models a key sees: each assistant of its scope by name, and each version of it that may serve.
 
-`NAME` follows promotions and `NAME@vN` stays what it is. Promises that what did not pass its gate, was set aside, was
-made for another base model, or learnt from words deleted since against the assistant's policy, is no model; and that
-what a key may not use looks to it like what does not exist.
+`NAME` follows promotions and `NAME@vN` stays what it is. Promises that what did not pass its gate, was set aside, could
+not be loaded, was made for another base model, or learnt from words deleted since against the assistant's policy, is no
+model; and that what a key may not use looks to it like what does not exist.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LONGEST_NAME = 60
 
 _MAY_SERVE = and_(
     Version.state == "passed",
+    Version.trouble.is_(None),
     Version.base_model == Assistant.base_model,
     or_(Version.forgotten_at.is_(None), Assistant.on_forget == "mark"),
 )
