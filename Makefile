@@ -21,6 +21,7 @@ lint: install
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@$(PY) -m console.audit
 
 format: install
 	@.venv/bin/ruff check --fix .
