@@ -25,7 +25,7 @@ from serving.fallback import fall_back
 from serving.gateway.answer import Envelope, chunks, whole
 from serving.gateway.asking import ask, check_ready
 from serving.gateway.connection import ClientGone, EventStream, unless_gone
-from serving.gateway.errors import OURS, ApiError, ErrorBody, translated
+from serving.gateway.errors import ApiError, ErrorBody, translated
 from serving.gateway.guard import Guard
 from serving.gateway.models import Served, find_served, list_models
 from serving.gateway.prompt import Prepared, Tokenizer, prepare
@@ -104,10 +104,6 @@ def create_gateway(
     @app.exception_handler(ClientGone)
     async def gone(request: Request, error: ClientGone) -> Response:
         return Response(status_code=CLIENT_GONE)
-
-    @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> Response:
-        return ApiError(500, OURS).response()
 
     @app.get(f"{PATH}/models", operation_id="list_models")
     async def models(key: Key) -> ModelList:

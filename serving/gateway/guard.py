@@ -7,11 +7,15 @@ comes after only as its row.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
+import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.gateway.errors import ApiError, invalid_key
+from serving.gateway.errors import OURS, ApiError, invalid_key
 from serving.gateway.limits import Windows
 from store.database import Database
 from store.keys import KnownKey, known_key
@@ -19,6 +23,8 @@ from store.keys import KnownKey, known_key
 LARGEST_BODY = 4_000_000
 """Bytes: far more than any model here can read."""
 TOO_LARGE = f"A request may have {LARGEST_BODY // 1_000_000} MB at most; send less of the conversation."
+
+log = structlog.get_logger()
 
 
 class Guard:
@@ -41,7 +47,26 @@ class Guard:
             await error.response()(scope, receive, send)
             return
         scope.setdefault("state", {})["key"] = key
-        await self._app(scope, _bounded(receive), send)
+        await self._passed_on(scope, _bounded(receive), send)
+
+    async def _passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What breaks in an unforeseen way is noted by where it did: its own words may be a client's."""
+        begun = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noticed)
+        except Exception as error:
+            where = [
+                f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+            ]
+            log.error("gateway_broke", kind=type(error).__name__, where=where[-6:])
+            if not begun:
+                await ApiError(500, OURS).response()(scope, receive, send)
 
     async def _key(self, authorization: str | None) -> KnownKey:
         scheme, _, given = (authorization or "").partition(" ")

@@ -382,11 +382,20 @@ async def test_an_engine_that_breaks_off_is_asked_once_more_and_then_it_is_said(
                 pass
 
 
-async def test_what_nobody_expected_is_a_sentence_and_no_trace(door: Door) -> None:
+async def test_what_nobody_expected_is_a_sentence_and_no_word_of_it_is_logged(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
     door.engine.script = [["Here", ValueError("the word xylophone")]]
     with capture_logs() as logged:
         *_, last = await events(await door.ask(stream=True))
-    assert last["error"]["type"] == "server_error" and "xylophone" not in json.dumps(last) + str(logged)
+        door.engine.script = [[ValueError("the word xylophone")]]
+        answers = [await door.ask(stream=stream) for stream in (True, False)]
+    assert last["error"]["type"] == "server_error" and "xylophone" not in json.dumps(last)
+    for answer in answers:
+        assert answer.status_code == 500 and refusal(answer)["type"] == "server_error"
+        assert "xylophone" not in answer.text
+    assert "xylophone" not in str(logged) + caplog.text
+    assert [one["kind"] for one in logged if one["event"] == "gateway_broke"] == ["ValueError", "ValueError"]
 
 
 @pytest.mark.parametrize("stream", [True, False])
