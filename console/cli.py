@@ -18,10 +18,12 @@ from console import (
     cleaning_command,
     consent_commands,
     data_commands,
+    disk_command,
     key_commands,
     people_commands,
     platform_commands,
     report_command,
+    retention_command,
     schedule_command,
     source_commands,
     teach_commands,
@@ -53,6 +55,8 @@ _MODULES = (
     cleaning_command,
     chat_command,
     backup_commands,
+    disk_command,
+    retention_command,
 )
 for module in (*_MODULES, platform_commands):
     module.register(app)

@@ -40,6 +40,7 @@ from serving.supervisor import EngineSupervisor
 from store.assistants import add_assistant
 from store.database import Database, open_database
 from store.tables import Assistant
+from tuning.retention import Keeper
 from tuning.runner import JobRunner
 from tuning.schedule import Scheduler
 from tuning.sharing import Sharing
@@ -97,11 +98,14 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         _greet(listener, app.state.codes.operator_code(), await accounts.list())
+        keeper = Keeper(database, settings)
+        await keeper.drop_folders()  # while no engine can know them
         engine.start()
         behind = [
             _behind("jobs", runner.run_forever()),
             _behind("size", Resizing(database, engine).run_forever()),
             _behind("schedule", Scheduler(database).run_forever()),
+            _behind("retention", keeper.run_forever()),
             _behind("preparing", conversation.prepare()),
         ]
         talking = _behind("accounts", accounts.run_forever())

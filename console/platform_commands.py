@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from config.settings import load_settings
 from console.output import console, print_json, steps, table
 from console.workplace import run
+
+if TYPE_CHECKING:
+    from console.doctor import Finding, Repaired
 
 
 def register(app: typer.Typer) -> None:
@@ -43,22 +47,46 @@ def demo() -> None:
         run(serve(None, home=demo_home()))
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Also repair what is safe to repair.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
     """Look the installation over and say what is wrong and what to do. Exit 1 where something is wrong."""
     from console.doctor import examine
+    from console.doctor import repair as repair_what_is_safe
 
-    findings = run(examine(load_settings()))
+    async def work() -> tuple[list[Repaired], list[Finding]]:
+        settings = load_settings()
+        done = await repair_what_is_safe(settings) if repair else []
+        return done, await examine(settings)
+
+    repaired, findings = run(work())
     wrong = [finding for finding in findings if finding.level == "wrong"]
     if json:
-        print_json(
-            [{"check": one.check, "level": one.level, "found": one.found, "advice": one.advice} for one in findings]
-        )
+        print_json([_as_json(one, repaired) for one in findings])
     else:
+        for one in repaired:
+            outcome = "repaired" if one.trouble is None else f"could not: {one.trouble}"
+            console.print(f"{one.check}: {one.words} … {outcome}", markup=False, soft_wrap=True)
         marks = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}
         shown = table("", "", "", "")
-        for one in findings:
-            shown.add_row(marks[one.level], one.check, one.found, one.advice)
+        for finding in findings:
+            shown.add_row(marks[finding.level], finding.check, escape(finding.found), escape(finding.advice))
         console.print(shown)
         console.print("All is well." if not wrong else f"{len(wrong)} thing(s) to mend.")
+        if any(finding.repair for finding in findings):
+            console.print("Some of it can be repaired at once: parlance doctor --repair")
     if wrong:
         raise typer.Exit(1)
+
+
+def _as_json(finding: Finding, repaired: list[Repaired]) -> dict[str, Any]:
+    """`repair`: what --repair would do; `repaired`: what it has just done of this check."""
+    return {
+        "check": finding.check,
+        "level": finding.level,
+        "found": finding.found,
+        "advice": finding.advice,
+        "repair": finding.repair.words if finding.repair else None,
+        "repaired": [one.words for one in repaired if one.check == finding.check and one.trouble is None],
+    }

@@ -147,7 +147,7 @@ class Job(Base):
 
 class Version(Base):
     """One immutable adapter. `state`: passed or failed, as the gate judged; rejected by an operator after it had
-    passed. `digest` of its files."""
+    passed; removed by retention: its record stays, its files go. `digest` of its files."""
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("assistant_id", "number"),)
@@ -227,9 +227,9 @@ class Channel(Base):
 
 class Message(Base):
     """One message of a channel. `role`: user or assistant. `state`: said, command (begun and retried: one under way),
-    undone, overheard (not said to the assistant, but read along); of answers also open, resumed, cut (stopped or broken
-    off), failed: see store/conversations.py. `author_key` is the person, `PLATFORM:ID`. `delivered_at`: when all that
-    an answer or a command has to show had reached its platform.
+    undone, overheard (not said to the assistant, but read along), expired (its words were kept long enough); of answers
+    also open, resumed, cut (stopped or broken off), failed: see store/conversations.py. `author_key` is the person,
+    `PLATFORM:ID`. `delivered_at`: when all that an answer or a command has to show had reached its platform.
 
     An answer names the message it answers, its version, tokens and seconds (to the first token, in all)."""
 
@@ -480,3 +480,17 @@ class ClientKeyScope(Base):
     __tablename__ = "client_key_scopes"
     key_id: Mapped[int] = mapped_column(ForeignKey("client_keys.id", ondelete="CASCADE"), primary_key=True)
     assistant_id: Mapped[int] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"), primary_key=True)
+
+
+class Retention(Base):
+    """How long things are kept for one assistant, or (None) where it has no such row: the newest versions besides those
+    in use, and days of channels' messages. None: for ever."""
+
+    __tablename__ = "retentions"
+    __table_args__ = (UniqueConstraint("assistant_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    assistant_id: Mapped[int | None] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"))
+    keep_versions: Mapped[int | None] = mapped_column(Integer)
+    message_days: Mapped[int | None] = mapped_column(Integer)
+    set_by: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)

@@ -9,7 +9,6 @@ What stays: that there were chats, roles that an owner gave, what other people w
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -19,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from config.names import VersionName
 from config.settings import Settings
 from store.columns import now
-from store.database import BUSY_SECONDS, Database
+from store.database import Database
 from store.footprint import Footprint, authored_by, chunks, footprint
 from store.forgotten import note_forgotten
+from store.journal import empty_journal
 from store.lineage import learnt_from_any
 from store.tables import (
     Admission,
@@ -48,7 +48,6 @@ from tuning.versions import Move, withdraw
 
 BY = "forgetting"
 """Who asked for what happens by policy."""
-JOURNAL_TRIES, JOURNAL_EVERY = 50, 0.1
 
 log = structlog.get_logger()
 
@@ -65,7 +64,7 @@ async def forget(database: Database, settings: Settings, person: str) -> Forgott
         withdrawn, queued = await _by_policy(session, versions)
         result = [VersionName(assistant.name, version.number) for version, assistant in versions]
     cleared = await run_folders.clear(settings.paths, stale)
-    journal = await _empty_journal(database)
+    journal = await empty_journal(database)
     log.info("forgotten", versions=len(result), jobs=len(stale), cleared=cleared, journal=journal)
     return Forgotten(
         person, counts, tuple(result), tuple(withdrawn), tuple(sorted({*retraining, *queued})), not cleared, journal
@@ -228,19 +227,3 @@ async def _by_policy(
             await _queue(session, assistant, BY)
             queued.append(assistant.name)
     return moves, queued
-
-
-async def _empty_journal(database: Database) -> bool:
-    """SQLite's write-ahead log still holds the pages as they were: write it back and cut it to nothing. False where
-    somebody kept reading from it all the while."""
-    if database.engine.dialect.name != "sqlite":
-        return True
-    for _ in range(JOURNAL_TRIES):
-        async with database.engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA busy_timeout=0")  # waiting is done here, where it can be bounded
-            busy = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
-            await connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-        if not busy:
-            return True
-        await asyncio.sleep(JOURNAL_EVERY)
-    return False

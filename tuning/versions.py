@@ -21,13 +21,16 @@ from serving.client import EngineClient
 from store.assistants import find_assistant, find_version
 from store.database import Database
 from store.promotions import served
+from store.retention import REMOVED
 from store.tables import Assistant, Promotion, Version
+
+GONE = "{} was removed by the retention that is set here, so it cannot serve; retrain, or restore it from a backup."
 
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
-    """One version as people see it. `state` is passed, failed or rejected; `forgotten_at`: since when text that it
-    learnt from is deleted; `trouble`: why the engine could not load it."""
+    """One version as people see it. `state` is passed, failed, rejected or removed; `forgotten_at`: since when text
+    that it learnt from is deleted; `trouble`: why the engine could not load it."""
 
     name: VersionName
     state: str
@@ -76,6 +79,8 @@ async def promotable(database: Database, assistant_name: str, number: int | None
         name = VersionName(assistant.name, version.number)
         if version.state == "failed":
             raise Refused(f"{name} did not pass its gate, so it stays out of service: {version.report['reasons'][0]}")
+        if version.state == REMOVED:
+            raise Refused(GONE.format(name))
         if version.base_model != assistant.base_model:
             raise Refused(f"{name} was made for {version.base_model}, not for {assistant.base_model}; retrain first.")
         if barred(assistant, version):
@@ -116,6 +121,8 @@ async def reject(database: Database, assistant_name: str, number: int) -> Versio
             raise Refused(f"{name} is in service; take it out with /rollback first.")
         if version.state == "failed":
             raise Refused(f"{name} did not pass its gate, so it is out of service anyway.")
+        if version.state == REMOVED:
+            raise Refused(GONE.format(name))
         version.state = "rejected"
         return name
 
@@ -190,9 +197,9 @@ async def _chosen(session: AsyncSession, assistant: Assistant, number: int | Non
 
 
 async def _barred(session: AsyncSession, assistant: Assistant) -> set[int]:
-    """Numbers of the versions that a deletion keeps out of service."""
+    """Numbers of the versions that a deletion keeps out of service, of what they learnt from or of their own files."""
     rows = await session.scalars(select(Version).where(Version.assistant_id == assistant.id))
-    return {version.number for version in rows if barred(assistant, version)}
+    return {version.number for version in rows if version.state == REMOVED or barred(assistant, version)}
 
 
 async def _move(
@@ -211,6 +218,8 @@ async def _move(
         session.add(Promotion(assistant_id=assistant.id, action=action, before=before, after=after, asked_by=asked_by))
         version = await find_version(session, assistant, after) if after is not None else None
         if version is not None:
+            if version.state == REMOVED:
+                raise Refused(GONE.format(VersionName(assistant_name, version.number)))
             version.state = "passed"  # also where it was rejected before
             if loaded:
                 version.trouble = None

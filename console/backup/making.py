@@ -30,7 +30,7 @@ from store.backup import copy_database, key_mark, revision_of
 from store.database import Database, database_url
 from store.tables import Assistant, Version
 
-SECRET_SETTINGS = ("key", "database_url")
+SECRET_SETTINGS = tuple(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
 LAST = "last-backup.json"
 """In the data folder: where the last backup went, and when."""
 SPARE = 64 << 20

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 from config.errors import ParlanceError
 
+Make = Callable[[], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
     """`words`: what it would do, as in "close it to other users". `make` does it; it can be made twice without harm."""
 
     words: str
-    make: Callable[[], Awaitable[None]]
+    make: Make
 
 
 @dataclass(frozen=True, slots=True)

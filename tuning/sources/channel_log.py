@@ -13,7 +13,7 @@ across it. Ids are rows of `messages`; an answer follows its question, as it doe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -82,14 +82,20 @@ class ChannelLog:
 
 async def answered_by(session: AsyncSession, assistant_id: int, channels: Sequence[Channel]) -> list[Channel]:
     """Those of `channels` where this assistant answers."""
+    who = await answering(session)
+    return [channel for channel in channels if who(channel) == assistant_id]
+
+
+async def answering(session: AsyncSession) -> Callable[[Channel], int | None]:
+    """Gives the assistant that answers in a channel, by the routes as they are now; None where none does."""
     chosen = await session.execute(select(Route.scope, Route.key, Route.assistant_id))
     routes: dict[tuple[str, str | None], int] = {(scope, key): assistant for scope, key, assistant in chosen.tuples()}
 
-    def answering(channel: Channel) -> int | None:
+    def who(channel: Channel) -> int | None:
         place = Place(channel.key, channel.parent_key, channel.server_key, channel.account)
         return next((routes[at] for at in place.keys().items() if at in routes), None)
 
-    return [channel for channel in channels if answering(channel) == assistant_id]
+    return who
 
 
 def chat_of(channel: Channel) -> str:
