@@ -11,6 +11,7 @@ import typer
 from console.output import console, print_json, steps, table
 from console.workplace import run, workplace
 from tuning.importing import Imported, import_file
+from tuning.speakers import EVERYBODY
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +22,11 @@ def register(app: typer.Typer) -> None:
 def import_(
     file: Annotated[Path, typer.Argument(help="What to learn from; its format is found by looking into it.")],
     assistant: Annotated[str, typer.Option(help="The assistant that learns from it.")],
-    speaker: Annotated[str | None, typer.Option(help="Whose answers it learns; else who answers others most.")] = None,
+    speaker: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose answers it learns; say it again for several. Else who answers others most."),
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--everybody", help="Learn the whole community’s voice.")] = False,
     chat: Annotated[str | None, typer.Option(help="Which chat of a full account export.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Only say what it would bring; keep nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -35,11 +40,14 @@ def import_(
     By importing you say that the people in it agreed to its use for this assistant; that is recorded with your name.
     """
 
+    if everybody and speaker:
+        raise typer.BadParameter("Give either --speaker or --everybody.")
+
     async def work() -> Imported:
         async with workplace() as place:
             with steps() as shown:
                 return await import_file(
-                    place.database, file, assistant, speaker, getpass.getuser(),
+                    place.database, file, assistant, EVERYBODY if everybody else speaker, getpass.getuser(),
                     lambda step, done, total: shown.say(step, done / total if total else None),
                     chat=chat, preview=preview,
                 )  # fmt: skip

@@ -67,8 +67,8 @@ class Source(Base):
     kind: Mapped[str] = mapped_column(String(20))
     external_id: Mapped[str] = mapped_column(String(100))
     title: Mapped[str] = mapped_column(SealedText("sources.title"))
-    speaker: Mapped[str | None] = mapped_column(String(100))
-    """External id of the author whose answers are learnt."""
+    speakers: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """External ids of the authors whose answers are learnt, or "*" alone: everybody's."""
     paused: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Kept, but not learnt from."""
     permission: Mapped[str] = mapped_column(Text)

@@ -1,7 +1,8 @@
-"""From a conversation to what a model learns from: chat messages from the speaker's view.
+"""From a conversation to what a model learns from: chat messages from the speaker's view, or from everybody's in turn.
 
-The speakers are the assistant, everybody else the user. Forwarded messages of a speaker are not the speaker's words
-and are left out. Every answer is learnt exactly once, however a long conversation is cut. The system prompt is no
+The speakers are the assistant, everybody else the user; where the whole community's voice is learnt, whoever answers is
+the assistant at that moment. Forwarded messages of a speaker are not the speaker's words and are left out. Every answer
+is learnt exactly once, however a long conversation is cut. The system prompt is no
 part of it: whoever renders adds it. Knows no files and no tokens.
 """
 
@@ -55,6 +56,62 @@ def examples_of(messages: Sequence[ChatMessage], speakers: Collection[int]) -> l
             turns[-1].at = message.sent_at
         else:
             turns.append(_Turn(role, [text], [message.id], message.sent_at))
+    return _windows(turns)
+
+
+def community_examples_of(messages: Sequence[ChatMessage]) -> list[Example]:
+    """The examples in one conversation for the voice of all who talk in it: every turn but the first answers those
+    before it. Two readings of it alternate between user and assistant, so that each turn is learnt in one of them. What
+    answers a message that is not there begins anew."""
+    return [
+        example for talk in _unbroken(messages) for first in (0, 1) for example in _windows(_alternating(talk, first))
+    ]
+
+
+def _unbroken(messages: Sequence[ChatMessage]) -> list[list[list[ChatMessage]]]:
+    """Stretches of turns, a turn being what one author says in a row, without a gap where an answered message went."""
+    stretches: list[list[list[ChatMessage]]] = [[]]
+    there: set[str] = set()
+    for message in messages:
+        if message.forwarded:
+            continue
+        if message.reply_to is not None and message.reply_to not in there and stretches[-1]:
+            stretches.append([])
+        there.add(message.external_id)
+        turns = stretches[-1]
+        if turns and turns[-1][-1].author_id == message.author_id:
+            turns[-1].append(message)
+        else:
+            turns.append([message])
+    return stretches
+
+
+def _alternating(talk: Sequence[Sequence[ChatMessage]], first: int) -> list[_Turn]:
+    """The turn after number `first` is the assistant's, then every other one; the one before `first` goes to the user's
+    side with it, unless only two talk: then sides stay sides."""
+    authors = {turn[0].author_id for turn in talk}
+    heads = (
+        [talk[0], talk[1]]
+        if first and len(talk) > 1 and len(authors) > 2
+        else [talk[first]]
+        if first < len(talk)
+        else []
+    )
+    rest = talk[first + 1 :]
+    others = {turn[0].author_id for turn in (*heads, *rest[1::2])}
+    turns = [_turn("user", [message for turn in heads for message in turn], named=len(others) > 1)] if heads else []
+    for number, turn in enumerate(rest):
+        role = "user" if number % 2 else "assistant"
+        turns.append(_turn(role, turn, named=role == "user" and len(others) > 1))
+    return turns
+
+
+def _turn(role: str, messages: Sequence[ChatMessage], *, named: bool) -> _Turn:
+    texts = [spoken_by(message.author, message.text) if named else message.text for message in messages]
+    return _Turn(role, texts, [message.id for message in messages], messages[-1].sent_at)
+
+
+def _windows(turns: list[_Turn]) -> list[Example]:
     if turns and turns[-1].role == "user":
         turns.pop()
     return [_window(turns, start) for start in _starts(len(turns))]

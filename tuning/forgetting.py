@@ -204,8 +204,8 @@ async def _unname(session: AsyncSession, person: str, found: Footprint) -> None:
         .where(SourceAuthor.id.in_(found.authors))
     )
     for source, name in rows.tuples():
-        if source.speaker in ids:
-            source.speaker = None
+        if source.speakers is not None and set(source.speakers) & set(ids):
+            source.speakers = [one for one in source.speakers if one not in ids] or None
         if source.title.strip() == name.strip():
             source.title = "A chat with somebody who was forgotten"
     await session.flush()

@@ -17,9 +17,10 @@ from tuning.cleaning import DUPLICATES, SHOWN, STEPS, Cleaning, Removed
 from tuning.conversations import Conversation
 from tuning.draft import Draft
 from tuning.duplicates import BATCH, NearDuplicates, taught
-from tuning.examples import Example, examples_of
+from tuning.examples import Example, community_examples_of, examples_of
 from tuning.funnel import Counter, Step
 from tuning.held_out import hold_out
+from tuning.pseudonyms import Pseudonyms
 from tuning.reading import Given
 from tuning.redacting import Redacting
 from tuning.samples import Samples
@@ -36,6 +37,7 @@ class Gathering:
     def __init__(self, cleaning: Cleaning, draft: Draft | None, redacting: Redacting) -> None:
         self._draft = draft
         self._redacting = redacting
+        self._pseudonyms = Pseudonyms()
         self._answered = Counter("answered by the speaker")
         self._private = Counter("private details replaced")
         self._cut = Counter("examples")
@@ -80,13 +82,15 @@ class Gathering:
         return held
 
     def take(self, given: Given, conversations: Iterable[Conversation]) -> None:
-        """Those of the conversations in which a speaker answers somebody."""
+        """Those of the conversations in which a speaker answers somebody, or anybody does where all are learnt."""
         for conversation in self._answered.into(conversations):
             messages = conversation.messages
-            if all(message.author_id not in given.speakers for message in messages):
+            if not given.everybody and all(message.author_id not in given.speakers for message in messages):
                 continue
             plain = self._redacting.conversation(messages, given.speakers if given.by_hand else ())
-            examples = examples_of(plain, given.speakers)
+            if not given.by_hand:
+                plain = self._pseudonyms.conversation(plain, given.people, given.speakers)
+            examples = community_examples_of(plain) if given.everybody else examples_of(plain, given.speakers)
             if not examples:
                 continue
             self._answered.went_out += 1

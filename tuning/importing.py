@@ -30,7 +30,7 @@ from tuning.reading import Say
 from tuning.sources.detect import open_export
 from tuning.sources.export import Export
 from tuning.sources.message import SourceChat, SourceMessage
-from tuning.speakers import AnswerCount, choose_speaker
+from tuning.speakers import AnswerCount, choose_voice
 from tuning.staging import NEW, Staging
 from tuning.storing import CHUNK, ChatStore, people_of
 
@@ -44,7 +44,8 @@ MOST_LISTED = 12
 class Imported:
     """What an import did. `messages`: how many the source holds now; `new` and `changed`: of these, by this file.
 
-    `speaker`: the display name of the one who is learnt; `speaker_chosen`: nobody named one, so it was chosen here.
+    `speaker`: the display name of the one who is learnt, or of those; `speaker_chosen`: nobody named one, so it was
+    chosen here.
     `conversations`, `examples` and the funnel are those of all the assistant's sources, but for the funnel's first
     step, which is this file's.
     """
@@ -64,14 +65,15 @@ async def import_file(
     database: Database,
     file: Path,
     assistant: str,
-    speaker: str | None,
+    speaker: str | Sequence[str] | None,
     asked_by: str,
     say: Say,
     chat: str | None = None,
     *,
     preview: bool = False,
 ) -> Imported:
-    """Read `file` for `assistant`. `speaker`: a name or id; `chat`: a title or id, for the export of a whole account.
+    """Read `file` for `assistant`. `speaker`: a name or id, several, or EVERYBODY; `chat`: a title or id, for the
+    export of a whole account.
     A `preview` tells what an import would do and keeps nothing.
 
     `say` hears of the reading in bytes, then of curation in messages. Raises NotFound for an unknown assistant,
@@ -79,7 +81,8 @@ async def import_file(
     Refused where another process was quicker with the same chat.
     """
     export = open_export(file)
-    speaker = speaker or SPEAKERS.get(export.kind)
+    speaker = speaker or SPEAKERS.get(export.kind) or ()
+    wanted = (speaker,) if isinstance(speaker, str) else tuple(speaker)
     async with Staging.beside(database) as staging:
         owner = await staging.session.scalar(select(Assistant).where(Assistant.name == assistant))
         if owner is None:
@@ -88,11 +91,11 @@ async def import_file(
         reading = _Reading(staging, export, owner.id, database.cipher.derive("source_messages.digest"), kept_out)
         await staging.release()
         read = await reading.run(chat, say)
-        await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, read.speaker))
+        await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, read.speakers))
         async with staging.shown() as session:
             people = await people_of(session, read.source_id)
-            chosen, by_us = choose_speaker(people, speaker, read.speaker, reading.answers)
-            await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, chosen.external_id))
+            voice = choose_voice(people, wanted, read.speakers, reading.answers)
+            await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, voice.ids))
             curated = await measure(session, owner.id, say)
         require_enough(curated)
         imported = {"file_digest": export.digest, "messages_read": read.entries} if read.before is None else None
@@ -107,8 +110,8 @@ async def import_file(
             messages=total,
             new=moved.new,
             changed=moved.changed,
-            speaker=chosen.name,
-            speaker_chosen=by_us,
+            speaker=voice.name,
+            speaker_chosen=voice.chosen,
             conversations=curated.conversations,
             examples=curated.examples,
             funnel=(Step("with text", read.entries, kept), *curated.funnel),
@@ -122,20 +125,22 @@ class _Read:
 
     head: SourceChat
     source_id: int
-    speaker: str | None
+    speakers: Sequence[str] | None
     entries: int
     kept: int
     before: Import | None
 
 
-def _source_row(read: _Read, kind: str, assistant_id: int, asked_by: str, speaker: str | None) -> dict[str, Any]:
+def _source_row(
+    read: _Read, kind: str, assistant_id: int, asked_by: str, speakers: Sequence[str] | None
+) -> dict[str, Any]:
     return {
         "id": read.source_id,
         "assistant_id": assistant_id,
         "kind": kind,
         "external_id": read.head.id,
         "title": read.head.title,
-        "speaker": speaker,
+        "speakers": None if speakers is None else list(speakers),
         "paused": False,  # as it is looked at; a source that is paused stays so
         "permission": f"{asked_by} imported this chat's export and says that it may be used for training.",
         "permission_by": asked_by,
@@ -166,7 +171,7 @@ class _Reading:
         export, answers, name = self._export, self.answers, self._export.file.name
         chats: list[_Chat] = []
         taken: _Chat | None = None
-        source_id, speaker, before = NEW, None, None
+        source_id, speakers, before = NEW, None, None
         store: ChatStore | None = None
         pending: list[SourceMessage] = []
         for item in export:
@@ -184,7 +189,7 @@ class _Reading:
                 if taken is not None or not (wanted is None or _is_called(current.head, wanted)):
                     continue
                 taken = current
-                source_id, speaker = await self._source(current.head)
+                source_id, speakers = await self._source(current.head)
                 before = await self._read_before(source_id)
                 if before is None:
                     store = ChatStore(self._staging, source_id, self._digest_key)
@@ -204,22 +209,22 @@ class _Reading:
         _require_one([one for one in chats if wanted is None or _is_called(one.head, wanted)])
         if store is None:
             entries = before.messages_read if before is not None else 0
-            return _Read(taken.head, source_id, speaker, entries, taken.kept, before)
+            return _Read(taken.head, source_id, speakers, entries, taken.kept, before)
         await store.add(pending, name)
         await store.finish()
         say(READING, export.size, export.size)
-        return _Read(taken.head, source_id, speaker, export.entries[taken.head.id], taken.kept, None)
+        return _Read(taken.head, source_id, speakers, export.entries[taken.head.id], taken.kept, None)
 
-    async def _source(self, head: SourceChat) -> tuple[int, str | None]:
-        """Number and speaker of the source that this chat is for the assistant, or will be."""
+    async def _source(self, head: SourceChat) -> tuple[int, Sequence[str] | None]:
+        """Number and speakers of the source that this chat is for the assistant, or will be."""
         same = (
             Source.assistant_id == self._assistant_id,
             Source.kind == self._export.kind,
             Source.external_id == head.id,
         )
-        found = (await self._staging.session.execute(select(Source.id, Source.speaker).where(*same))).first()
+        found = (await self._staging.session.execute(select(Source.id, Source.speakers).where(*same))).first()
         await self._staging.release()
-        return (NEW, None) if found is None else (found.id, found.speaker)
+        return (NEW, None) if found is None else (found.id, found.speakers)
 
     async def _read_before(self, source_id: int) -> Import | None:
         """The import of this very file into this source, if there was one."""

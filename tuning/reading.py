@@ -20,6 +20,7 @@ from tuning.cleaning import Cleaning, Sieves
 from tuning.conversations import ChatMessage, Conversation, ConversationBuilder
 from tuning.funnel import Counter, Step
 from tuning.sources import channel_log
+from tuning.speakers import EVERYBODY
 from tuning.teaching import KIND as TAUGHT
 from tuning.teaching import WEIGHT, PairBuilder, learnable_askers
 
@@ -41,6 +42,8 @@ class Given:
     speakers: Collection[int]
     people: Mapping[int, str]
     weight: int = 1
+    everybody: bool = False
+    """The whole community's voice is learnt; then there are no speakers apart from others."""
 
     @property
     def by_hand(self) -> bool:
@@ -82,7 +85,7 @@ class Reading:
     async def batches(self, session: AsyncSession, assistant_id: int, say: Say) -> AsyncIterator[Batch]:
         """Conversations of one source after another. Each batch is to be used up before the next."""
         chosen = select(Source).where(
-            Source.assistant_id == assistant_id, Source.speaker.is_not(None), Source.paused.is_(False)
+            Source.assistant_id == assistant_id, Source.speakers.is_not(None), Source.paused.is_(False)
         )
         sources = (await session.scalars(chosen.order_by(Source.id))).all()
         stored = select(func.count()).select_from(SourceMessage)
@@ -106,10 +109,11 @@ class Reading:
 
     async def _of_source(self, session: AsyncSession, source: Source) -> AsyncIterator[Batch]:
         authors = (await session.scalars(select(SourceAuthor).where(SourceAuthor.source_id == source.id))).all()
-        speakers = {row.id for row in authors if row.external_id == source.speaker}
+        named = source.speakers or ()
+        speakers = {row.id for row in authors if row.external_id in named}
         names = {row.id: row.name for row in authors}
         people = {row.id: row.external_id for row in authors}
-        given = Given(source.id, speakers, people, WEIGHT if source.kind == TAUGHT else 1)
+        given = Given(source.id, speakers, people, WEIGHT if source.kind == TAUGHT else 1, EVERYBODY in named)
         if source.kind == TAUGHT:
             pairs = PairBuilder(await learnable_askers(session, source))
             async for chunk in _stored(session, source.id, names):

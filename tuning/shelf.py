@@ -18,6 +18,7 @@ from store.assistants import find_assistant
 from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Import, Job, Lineage, Source, SourceAuthor, SourceMessage, Version
+from tuning.speakers import voice_name
 
 KINDS = {
     "telegram": "Telegram", "discord": "Discord", "whatsapp": "WhatsApp", "slack": "Slack", "dialogues": "dialogues",
@@ -27,7 +28,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """One source. `speaker`: the name of the one who is learnt; `permission`: the word it is used on."""
+    """One source. `speaker`: the names of those who are learnt; `permission`: the word it is used on."""
 
     id: int
     kind: str
@@ -124,9 +125,9 @@ async def _view(session: AsyncSession, source: Source) -> SourceView:
         select(func.count()).select_from(SourceMessage).where(SourceMessage.source_id == source.id)
     )
     imported = await session.scalar(select(func.max(Import.created_at)).where(Import.source_id == source.id))
-    speaker = await session.scalar(
-        select(SourceAuthor.name).where(SourceAuthor.source_id == source.id, SourceAuthor.external_id == source.speaker)
-    )
+    authors = select(SourceAuthor.external_id, SourceAuthor.name).where(SourceAuthor.source_id == source.id)
+    rows = await session.execute(authors.where(SourceAuthor.external_id.in_(source.speakers or ())))
+    speaker = voice_name(dict(rows.tuples().all()), source.speakers)
     return SourceView(
         source.id, KINDS.get(source.kind, source.kind), source.title, speaker, messages or 0, source.paused, imported,
         source.permission,

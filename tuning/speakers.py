@@ -1,4 +1,4 @@
-"""Whose answers are learnt: found by name or id among those who write, or chosen as the one who answers most.
+"""Whose answers are learnt: found by name or id among those who write, chosen as the one who answers most, or all.
 
 Knows people and counts alone; neither files nor the store.
 """
@@ -6,7 +6,7 @@ Knows people and counts alone; neither files nor the store.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from config.errors import BadInput
@@ -15,6 +15,8 @@ MOST_LISTED = 20
 REMEMBERED = 4096
 """Messages back that a reply is still understood; replies to older ones do not change who answers most."""
 FOLLOWS_SECONDS = 15 * 60
+EVERYBODY = "*"
+"""In place of a name or id: the voice of the whole community."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,16 @@ class Person:
     external_id: str
     name: str
     messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Whose answers are learnt: external ids, or EVERYBODY alone; `name` as people read it. `chosen`: nobody named
+    one."""
+
+    ids: tuple[str, ...]
+    name: str
+    chosen: bool = False
 
 
 class AnswerCount:
@@ -53,19 +65,35 @@ class AnswerCount:
         return self._answers[author]
 
 
-def choose_speaker(
-    people: Sequence[Person], wanted: str | None, kept: str | None, answers: AnswerCount
-) -> tuple[Person, bool]:
-    """The one who is learnt, and whether nobody had named one. `wanted`: a name or id; `kept`: the id from before.
+def choose_voice(
+    people: Sequence[Person], wanted: Sequence[str], kept: Sequence[str] | None, answers: AnswerCount
+) -> Voice:
+    """The one, or those, who are learnt. `wanted`: names or ids, or EVERYBODY; `kept`: the ids from before.
 
-    Raises BadInput where the wanted one is not there, or is not one alone; the sentence lists who is there.
+    Raises BadInput where a wanted one is not there, or is not one alone; the sentence lists who is there.
     """
-    if wanted is not None:
-        return _find(people, wanted), False
-    for person in people:
-        if person.external_id == kept:
-            return person, False
-    return max(people, key=lambda one: (answers.of(one.external_id), one.messages, one.external_id)), True
+    if EVERYBODY in (wanted or kept or ()):
+        return Voice((EVERYBODY,), "everybody")
+    found = [_find(people, one) for one in wanted]
+    if not found:
+        by_id = {person.external_id: person for person in people}
+        found = [by_id[one] for one in kept or () if one in by_id]
+    if found:
+        named = {person.external_id: person.name for person in found}
+        return Voice(tuple(named), _joined(list(named.values())))
+    most = max(people, key=lambda one: (answers.of(one.external_id), one.messages, one.external_id))
+    return Voice((most.external_id,), most.name, chosen=True)
+
+
+def voice_name(people: Mapping[str, str], ids: Sequence[str] | None) -> str | None:
+    """As people read it, from names by external id; None where nobody is learnt."""
+    if ids is not None and EVERYBODY in ids:
+        return "everybody"
+    return _joined([people[one] for one in ids or () if one in people]) or None
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def _find(people: Sequence[Person], wanted: str) -> Person:

@@ -186,7 +186,7 @@ async def _source(session: AsyncSession, assistant: Assistant, by: str, asker: A
     )
     if source is None:
         title = "Taught answers" if asker is None else f"Taught answers to questions asked in {asker.chat}"
-        source = Source(assistant_id=assistant.id, kind=KIND, external_id=place, title=title, speaker=SPEAKER)
+        source = Source(assistant_id=assistant.id, kind=KIND, external_id=place, title=title, speakers=[SPEAKER])
         session.add(source)
     source.permission = f"{by} taught these answers so that the assistant learns them."
     source.permission_by, source.permission_at = by[:100], now()

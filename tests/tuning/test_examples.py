@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from serving.speaker import short_name, spoken_by
 from tuning.conversations import ChatMessage
-from tuning.examples import WINDOW_TURNS, examples_of
+from tuning.examples import WINDOW_TURNS, community_examples_of, examples_of
 
 SPEAKER = 9
 
@@ -82,3 +84,28 @@ def test_a_name_is_its_first_word_and_nobody_is_nameless() -> None:
     assert spoken_by("Mara:", "Hi") == "Mara: Hi"
     assert [short_name(name) for name in ("", None, "  ", "🦊 Fox")] == ["Someone", "Someone", "Someone", "🦊"]
     assert len(short_name("x" * 500)) == 32
+
+
+def test_where_all_are_learnt_each_turn_but_the_first_is_learnt_once() -> None:
+    talk = [said(1, 1, "Who has the key?"), said(2, 2, "I do"), said(3, SPEAKER, "So do I"), said(4, 1, "Good"),
+            said(5, 2, "It hangs in the shed")]  # fmt: skip
+    examples = community_examples_of(talk)
+    learnt = [turn["content"] for one in examples for turn in one.messages if turn["role"] == "assistant"]
+    assert sorted(learnt) == ["Good", "I do", "It hangs in the shed", "So do I"]
+    assert all(one.messages[0]["role"] == "user" and one.messages[-1]["role"] == "assistant" for one in examples)
+    assert examples[1].messages[0]["content"] == "Odo: Who has the key?\nInes: I do"
+
+
+def test_where_all_are_learnt_two_people_keep_their_sides() -> None:
+    talk = [said(1, 1, "Tea?"), said(2, 2, "Please"), said(3, 1, "Milk?"), said(4, 2, "No")]
+    first, second = community_examples_of(talk)
+    assert [turn["content"] for turn in first.messages] == ["Tea?", "Please", "Milk?", "No"]
+    assert [turn["content"] for turn in second.messages] == ["Please", "Milk?"]
+
+
+def test_where_all_are_learnt_nothing_becomes_the_answer_to_something_else() -> None:
+    answers_what_is_gone = replace(said(3, SPEAKER, "At nine"), reply_to="99")
+    talk = [said(1, 1, "Fog again"), said(2, 2, "All day"), answers_what_is_gone, said(4, 1, "Thanks")]
+    learnt = [turn["content"] for one in community_examples_of(talk) for turn in one.messages[1::2]]
+    assert learnt == ["All day", "Thanks"]
+    assert community_examples_of([said(1, 1, "Hello?"), said(2, 1, "Nobody here")]) == []

@@ -30,6 +30,8 @@ from config.errors import BadInput, NotFound
 from store.database import Database
 from store.tables import Import, Source, SourceMessage
 from tuning.importing import Imported, import_file
+from tuning.shelf import shelf
+from tuning.speakers import EVERYBODY
 
 Json = dict[str, Any]
 
@@ -246,6 +248,24 @@ async def test_the_speaker_can_be_named_in_part_by_id_or_changed_later(database:
     assert (await take(database, more)).speaker == "Runa Vik"
     assert (await take(database, more, "odo")).speaker == "Odo Brandt"
     assert (await take(database, more)).speaker == "Odo Brandt"
+
+
+async def test_several_can_be_learnt_or_everybody(database: Database, tmp_path: Path) -> None:
+    await add_assistant(database)
+    said = [
+        message(5000 + at, who, f"{who} says {at * at} things", START + 10**6 + 7200 * (at // 3) + at % 3)
+        for at, who in enumerate(["Ines Aune", "Runa Vik", "Odo Brandt"] * 60)
+    ]
+    file = written(tmp_path, chat(said))
+    one = await import_file(database, file, "harbour", "Runa", "Ingrid", silent)
+    two = await import_file(database, file, "harbour", ("odo", "Runa"), "Ingrid", silent)
+    assert (two.speaker, two.speaker_chosen) == ("Odo Brandt and Runa Vik", False)
+    assert (await import_file(database, file, "harbour", None, "Ingrid", silent)).speaker == two.speaker
+    everybody = await import_file(database, file, "harbour", EVERYBODY, "Ingrid", silent)
+    assert everybody.speaker == "everybody" and everybody.examples > one.examples
+    assert [view.speaker for view in await shelf(database, "harbour")] == ["everybody"]
+    with pytest.raises(BadInput, match="Nobody called “Zaphod”"):
+        await import_file(database, file, "harbour", ("odo", "Zaphod"), "Ingrid", silent)
 
 
 async def test_the_one_who_answers_most_is_chosen_and_that_is_said(database: Database, tmp_path: Path) -> None:

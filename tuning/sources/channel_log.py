@@ -128,7 +128,7 @@ async def note_sources(database: Database, assistant_id: int) -> None:
             if log.agreed and not log.source_id:
                 session.add(
                     Source(
-                        assistant_id=assistant_id, kind=KIND, external_id=str(log.channel.id), speaker=None,
+                        assistant_id=assistant_id, kind=KIND, external_id=str(log.channel.id), speakers=None,
                         title=log.channel.title or log.channel.key,
                         permission="What each person in this chat agreed to for themselves.",
                         permission_by="the people in it",

@@ -1,0 +1,67 @@
+"""Stable pseudonyms: what those whose answers are not learnt are called where more than one of them talks.
+
+A pseudonym is made of the person's id on their platform, so it is the same in every conversation, import and retrain,
+and nobody's real name. Whoever is addressed by name is addressed by it too, so that the talk still hangs together. It
+keeps names out of what is learnt; it is no anonymity against somebody who knows the ids. Knows no database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from serving.speaker import UNNAMED, short_name
+from tuning.conversations import ChatMessage
+
+FIRST, SECOND, LAST = "BDFGJKLMNPRSTVZ", "aeiou", ("n", "s", "l", "r", "")
+SHORTEST_NAME = 3
+"""Characters. A shorter name is too often a word, so it is left where it stands in a text."""
+
+
+def pseudonym(person: str) -> str:
+    """A name that no language uses, of two syllables: 28,125 of them."""
+    number = int.from_bytes(hashlib.sha256(f"pseudonym {person}".encode()).digest()[:8])
+    letters = []
+    for kind in (FIRST, SECOND, FIRST.lower(), SECOND, LAST):
+        number, place = divmod(number, len(kind))
+        letters.append(kind[place])
+    return "".join(letters)
+
+
+class Pseudonyms:
+    """One run's."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+
+    def conversation(
+        self, messages: Sequence[ChatMessage], people: Mapping[int, str], speakers: Collection[int]
+    ) -> Sequence[ChatMessage]:
+        """The same messages with pseudonyms for those who are not `speakers`, where more than one of them talks.
+        `people`: ids on their platform by author; whoever has none keeps their name."""
+        others = {one.author_id: one.author for one in messages if one.author_id not in speakers}
+        if len(others) < 2:
+            return messages
+        names = {author: self._name(people[author]) for author in others if author in people}
+        spoken = {
+            short_name(others[author]): name
+            for author, name in names.items()
+            if len(short_name(others[author])) >= SHORTEST_NAME and short_name(others[author]) != UNNAMED
+        }
+        called = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spoken))})(?!\w)") if spoken else None
+        return [
+            replace(
+                message,
+                author=names.get(message.author_id, message.author),
+                text=called.sub(lambda found: spoken[found[0]], message.text) if called else message.text,
+            )
+            for message in messages
+        ]
+
+    def _name(self, person: str) -> str:
+        name = self._of.get(person)
+        if name is None:
+            name = self._of[person] = pseudonym(person)
+        return name
