@@ -15,6 +15,8 @@ from pydantic import BaseModel, Field
 from config.errors import BadInput, Busy, EngineUnavailable, NotFound, ParlanceError, Refused
 
 TRY_AGAIN_SECONDS = 5
+LONGEST_PAUSE = 60
+"""Seconds: OpenAI's own client takes no longer pause for an answer to its question when to come back."""
 OURS = "Something went wrong in Parlance itself; its log says more."
 
 
@@ -67,7 +69,7 @@ class ApiError(Exception):
         """As an answer."""
         sent = dict(headers or {})
         if self.retry_after is not None:
-            sent["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+            sent["Retry-After"] = str(min(LONGEST_PAUSE, max(1, math.ceil(self.retry_after))))
         if self.status == 401:
             sent["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, sent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -285,6 +286,8 @@ async def test_while_the_engine_warms_clients_are_told_when_to_come_back(door: D
     assert refusal(answer) == {
         "message": "The engine is warming up.", "type": "server_error", "param": None, "code": "engine_unavailable",
     }  # fmt: skip
+    door.engine.status = replace(door.engine.status, seconds_left=200.0)
+    assert (await door.ask()).headers["retry-after"] == "60"  # more is no answer to OpenAI's client
     async with door.client() as client:
         assert (await client.models.list()).data
         with pytest.raises(openai.InternalServerError):
