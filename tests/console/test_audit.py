@@ -10,10 +10,10 @@ from console import audit
 
 
 def report(*vulnerable):
-    packages = [
-        {"name": name, "version": "1.0", "vulns": [{"id": f"GHSA-{name}", "aliases": [f"CVE-{name}"], "fix_versions": fix}]}
-        for name, fix in vulnerable
-    ]  # fmt: skip
+    packages = []
+    for name, fix in vulnerable:
+        weakness = {"id": f"GHSA-{name}", "aliases": [f"CVE-{name}"], "fix_versions": fix}
+        packages.append({"name": name, "version": "1.0", "vulns": [weakness]})
     return {"dependencies": [*packages, {"name": "fine", "version": "2.0", "vulns": []}], "fixes": []}
 
 

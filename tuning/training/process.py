@@ -27,13 +27,13 @@ async def run_training(
     run: RunFolder, log: Path, more: Mapping[str, str] | None = None
 ) -> AsyncGenerator[Progress, None]:
     """Train in the folder of `run` and yield progress as it changes; ends when the adapter is there. `more`:
-    environment besides this process's own.
+    environment besides this process's own, of which the trainer gets no setting of Parlance's, and so no secret.
 
     Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed,
     TrainerKilled where it did not come to say one.
     """
     run.error.unlink(missing_ok=True)
-    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"} | dict(more or {})
+    environment = trainers_environment(more or {})
     with log.open("ab") as stream:
         process = await leashed(
             [sys.executable, "-m", "tuning.training", str(run.folder)], env=environment, output=stream, grace=GRACE
@@ -60,3 +60,9 @@ async def run_training(
             )
         sentence = run.error.read_text().strip() if run.error.exists() else ""
         raise JobFailed(sentence or "The training ended unexpectedly; its log says why. Try once more.")
+
+
+def trainers_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's, less what is ours: all that the trainer is told stands in its folder, or in `more`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PARLANCE_")}
+    return inherited | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"} | dict(more)
