@@ -107,8 +107,9 @@ def model_folder(shape: Shape, folder: Path, *, weights: str | None = None) -> C
     place = folder / shape.name
     if not (place / "config.json").exists():
         place.mkdir(parents=True, exist_ok=True)
-        for name in ("tokenizer_config.json", "chat_template.jinja"):
-            shutil.copy(DEMO_FOLDER / name, place)
+        shutil.copy(DEMO_FOLDER / "chat_template.jinja", place)
+        about = json.loads((DEMO_FOLDER / "tokenizer_config.json").read_text())
+        (place / "tokenizer_config.json").write_text(json.dumps(about | {"model_max_length": shape.context}))
         tokenizer = json.loads((DEMO_FOLDER / "tokenizer.json").read_text())
         vocabulary = tokenizer["model"]["vocab"]
         for number in range(len(vocabulary), shape.vocabulary):
