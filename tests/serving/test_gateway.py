@@ -452,12 +452,17 @@ async def test_a_tool_call_comes_as_openai_has_it(database: Database, settings: 
     assert body["tools"] == [TOOL] and body["temperature"] == settings.temperature
 
 
-async def test_a_tool_call_streams_whole_with_its_index(database: Database, settings: Settings) -> None:
-    answer, _ = await called(database, settings, [*CALL, *CALL[1:]], stream=True)
-    deltas = [one["choices"][0]["delta"] for one in (await events(answer))[:-1]]
-    calls = [one for delta in deltas for one in delta.get("tool_calls", [])]
-    assert [one["index"] for one in calls] == [0, 1] or len(calls) == 1
-    assert "".join(delta.get("content") or "" for delta in deltas).startswith("Let me see.")
+async def test_tool_calls_stream_whole_each_with_its_index(database: Database, settings: Settings) -> None:
+    await two_assistants(database)
+    engine = ToldEngine([[*CALL, "\n<tool", *CALL[1:]]])
+    async with running(database, settings, engine, ToolWords(knows_tools=True)) as door, door.client() as client:
+        stream = await client.chat.completions.create(model="harbour", messages=HELLO, tools=[TOOL], stream=True)
+        choices = [chunk.choices[0] async for chunk in stream]
+    calls = [call for choice in choices for call in choice.delta.tool_calls or ()]
+    assert [(call.index, call.function.name) for call in calls if call.function] == [(0, "tide"), (1, "tide")]
+    assert len({call.id for call in calls}) == 2
+    assert "".join(choice.delta.content or "" for choice in choices) == "Let me see."
+    assert choices[-1].finish_reason == "tool_calls"
 
 
 async def test_what_tools_said_is_passed_on(database: Database, settings: Settings) -> None:
