@@ -16,10 +16,17 @@ def said(number: int, who: int, text: str) -> ChatMessage:
 
 def test_several_others_are_called_by_pseudonyms_in_labels_and_in_words() -> None:
     odo, ines = pseudonym("user100"), pseudonym("user200")
-    talk = [said(1, 1, "Ines, is it open?"), said(2, 2, "Ask Runa, Odo"), said(3, RUNA, "Yes, Odo. Odometer reads 9")]
+    talk = [said(1, 1, "Ines, is it open?"), said(2, 2, "Ask Runa, Odo"), said(3, RUNA, "Aye Odo. Odometer is 9")]
     plain = Pseudonyms().conversation(talk, PEOPLE, {RUNA})
     assert [one.author for one in plain] == [odo, ines, "Runa Vik"]
-    assert [one.text for one in plain] == [f"{ines}, is it open?", f"Ask Runa, {odo}", f"Yes, {odo}. Odometer reads 9"]
+    assert [one.text for one in plain] == [f"{ines}, is it open?", f"Ask Runa, {odo}", f"Aye {odo}. Odometer is 9"]
+
+
+def test_who_is_talked_about_keeps_their_name() -> None:
+    talk = [said(1, 1, "Who has the key?"), said(2, RUNA, "Old Ines has it, ask Ines or me."), said(3, 2, "@Odo, I do")]
+    plain = Pseudonyms().conversation(talk, PEOPLE, {RUNA})
+    assert plain[1].text == "Old Ines has it, ask Ines or me."
+    assert plain[2].text == f"@{pseudonym('user100')}, I do"
 
 
 def test_a_pseudonym_is_the_same_wherever_its_person_talks_and_another_for_another() -> None:
