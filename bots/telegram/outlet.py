@@ -175,7 +175,7 @@ class TelegramOutlet:
 
     async def _answer_press(self, text: str) -> bool:
         query, self._query = self._query, None
-        assert query is not None
+        assert query is not None  # noqa: S101 - for the type checker
         try:
             await self._client.bot.answer_callback_query(query, text or None, show_alert=len(text) > LONGEST_TOAST)
         except InvalidToken:

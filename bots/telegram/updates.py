@@ -108,7 +108,7 @@ def channel_of(meant: Meant) -> str:
         case Pressed(incoming=None):
             return f"query {meant.query_id}"
         case Spoken() | Pressed() | Joined():
-            assert meant.incoming is not None
+            assert meant.incoming is not None  # noqa: S101 - for the type checker
             return meant.incoming.channel
 
 
@@ -122,7 +122,7 @@ def joined_albums(updates: Sequence[tuple[int, Meant]]) -> list[tuple[list[int],
             place = (meant.incoming.channel, meant.album)
             if place in first:
                 numbers, before = found[first[place]]
-                assert isinstance(before, Spoken)
+                assert isinstance(before, Spoken)  # noqa: S101 - for the type checker
                 together = replace(before, incoming=_together(before.incoming, meant.incoming))
                 found[first[place]] = [*numbers, number], together
                 continue
