@@ -100,7 +100,7 @@ def _line(view: VersionView) -> str:
     if view.in_service:
         state = ", in service"
     else:
-        state = {"failed": ", may not serve", "rejected": ", rejected"}.get(view.state, "")
+        state = {"failed": ", may not serve", "rejected": ", rejected", "removed": ", removed"}.get(view.state, "")
     if view.forgotten_at is not None:
         state += ", learnt from words that were deleted since"
     if view.trouble is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as parser
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from config.settings import Settings
-from console.backup.making import LAST
-from console.backup.shelf import Shelf
+from console.backup import last_shelf
 from console.output import console, print_json, table
 from console.sizes import size, taken
 from console.workplace import run, workplace
@@ -90,12 +88,9 @@ def _database(settings: Settings) -> list[Used]:
 
 
 def _backups(settings: Settings) -> Used:
-    try:
-        shelf = Shelf(Path(parser.loads((settings.home / LAST).read_text())["folder"]))
-    except FileNotFoundError:
+    shelf = last_shelf(settings.home)
+    if shelf is None:
         return Used("backups", 0, "none yet: parlance backup FOLDER")
-    except (ValueError, KeyError, TypeError):
-        return Used("backups", 0, f"{LAST} cannot be read")
     names = shelf.names()
     if not names:
         return Used("backups", 0, f"none in {shelf.folder} (gone, or not mounted)")

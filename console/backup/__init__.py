@@ -5,6 +5,6 @@ A backup never holds the key. Which key it needs is written in it as a mark, fro
 
 from console.backup.making import Made, back_up
 from console.backup.restoring import Restored, restore
-from console.backup.shelf import Shelf
+from console.backup.shelf import Shelf, last_shelf
 
-__all__ = ["Made", "Restored", "Shelf", "back_up", "restore"]
+__all__ = ["Made", "Restored", "Shelf", "back_up", "last_shelf", "restore"]

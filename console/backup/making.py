@@ -24,15 +24,13 @@ from config.errors import Refused
 from config.names import RESERVED_PREFIX, VersionName
 from config.settings import Settings
 from console.backup.record import DATABASE, RECORD, AdapterCopy, DatabaseCopy, Record, file_digest
-from console.backup.shelf import PARTIAL, Shelf, sync
+from console.backup.shelf import LAST, PARTIAL, Shelf, sync
 from serving.adapters import CONFIG, MANIFEST, WEIGHTS, Manifest, digest_of
 from store.backup import copy_database, key_mark, revision_of
 from store.database import Database, database_url
 from store.tables import Assistant, Version
 
 SECRET_SETTINGS = tuple(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
-LAST = "last-backup.json"
-"""In the data folder: where the last backup went, and when."""
 SPARE = 64 << 20
 """Bytes that are to stay free."""
 

@@ -10,6 +10,7 @@ time changes a shelf.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ from console.backup.record import DATABASE, AdapterCopy, Record, damaged, file_d
 from serving.adapters import digest_of
 
 PARTIAL = ".partial-"
+LAST = "last-backup.json"
+"""In the data folder: where the last backup went, and when."""
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 
 
@@ -111,6 +114,14 @@ class Shelf:
         for entry in (self.folder / "adapters").iterdir():
             if entry.name not in needed:
                 shutil.rmtree(entry)
+
+
+def last_shelf(home: Path) -> Shelf | None:
+    """Where this home was last backed up to; None where nobody knows."""
+    try:
+        return Shelf(Path(json.loads((home / LAST).read_text())["folder"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def check_database(folder: Path, record: Record) -> None:

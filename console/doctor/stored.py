@@ -13,8 +13,7 @@ from sqlalchemy import func, select
 
 from config.errors import BadInput, ParlanceError
 from config.settings import Settings
-from console.backup.making import LAST
-from console.backup.shelf import Shelf
+from console.backup.shelf import LAST, Shelf
 from console.doctor.finding import Finding, Repair
 from console.sizes import size
 from store.backup import open_samples, revision_of, trouble

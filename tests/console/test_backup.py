@@ -13,17 +13,19 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from adapter_files import small_adapter
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
 
-from config.errors import BadInput, NotFound, Refused
+from config.errors import BadInput, NotFound, ParlanceError, Refused
 from config.names import VersionName
 from config.settings import Settings, load_settings
 from console.backup import Shelf, back_up, restore
-from console.backup.making import LAST
+from console.backup.shelf import LAST
+from console.cli import app
 from serving.adapters import publish, verify
 from store.assistants import add_assistant
 from store.backup import copy_database, key_mark
@@ -380,28 +382,40 @@ async def test_of_another_servers_database_all_else_is_backed_up_and_pg_dump_is_
     assert not elsewhere(tmp_path).paths.database.exists()
 
 
-def test_the_commands_say_what_was_done_which_key_is_needed_and_where_it_is(home: Path, tmp_path: Path) -> None:
-    def parlance(at: Path, *words: str) -> Any:
-        environment = dict(os.environ) | {"PARLANCE_HOME": str(at), "COLUMNS": "200"}
-        command = [sys.executable, "-m", "console.cli", *words]
-        return subprocess.run(
-            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-        )
+async def test_who_has_somebody_forgotten_is_told_of_the_backups_that_still_have_them(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    await said(database, "web:1", "When does the ferry leave?")
+    await back_up(settings, database, tmp_path / "shelf", silent)
+    with capture_logs():
+        done = await asyncio.to_thread(CliRunner().invoke, app, ("forget", "web:1", "--yes"), env={"COLUMNS": "300"})
+    assert done.exit_code == 0, done.output
+    assert f"Backups in {tmp_path / 'shelf'} still have it" in done.stdout
 
-    assert parlance(home, "assistant", "add", "garden").returncode == 0
-    backed_up = parlance(home, "backup", str(tmp_path / "shelf"))
-    assert backed_up.returncode == 0, backed_up.stderr
-    assert str(home / "secret" / "key") in backed_up.stdout
-    checked = parlance(home, "backup", str(tmp_path / "shelf"), "--check", "--json")
-    (found,) = json.loads(checked.stdout)
+
+async def test_the_commands_say_what_was_done_which_key_is_needed_and_where_it_is(home: Path, tmp_path: Path) -> None:
+    async def parlance(at: Path, *words: str) -> tuple[int, str]:
+        """Exit code, and what was printed, or the sentence of a refusal."""
+        environment = {"COLUMNS": "300", "PARLANCE_HOME": str(at)}
+        with capture_logs():
+            done = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+        if isinstance(done.exception, ParlanceError):
+            return 1, str(done.exception)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, done.stdout
+
+    shelf, new = str(tmp_path / "shelf"), tmp_path / "new"
+    assert (await parlance(home, "assistant", "add", "garden"))[0] == 0
+    code, backed_up = await parlance(home, "backup", shelf)
+    assert (code, str(home / "secret" / "key") in backed_up) == (0, True)
+    (found,) = json.loads((await parlance(home, "backup", shelf, "--check", "--json"))[1])
     assert found["whole"] is True
     key = shutil.copy(home / "secret" / "key", tmp_path / "key")
-    refused = parlance(tmp_path / "new", "restore", str(tmp_path / "shelf"))
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert "--key-file" in refused.stderr.splitlines()[-1]
-    done = parlance(tmp_path / "new", "restore", str(tmp_path / "shelf"), "--key-file", str(key), "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["key"] in backed_up.stdout
-    assert "garden" in parlance(tmp_path / "new", "assistant", "list").stdout
+    code, refused = await parlance(new, "restore", shelf)
+    assert (code, "--key-file" in refused) == (1, True)
+    code, done = await parlance(new, "restore", shelf, "--key-file", str(key), "--json")
+    assert (code, json.loads(done)["key"] in backed_up) == (0, True)
+    assert "garden" in (await parlance(new, "assistant", "list"))[1]
     spoil(tmp_path / "shelf" / found["backup"] / "parlance.db")
-    assert parlance(home, "backup", str(tmp_path / "shelf"), "--check").returncode == 1
+    code, checked = await parlance(home, "backup", shelf, "--check")
+    assert (code, "damaged" in checked) == (1, True)

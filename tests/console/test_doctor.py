@@ -31,7 +31,7 @@ from config.hardware import GIB, probe
 from config.names import VersionName, untuned
 from config.paths import Paths
 from config.settings import Settings, load_settings
-from console.backup.making import LAST
+from console.backup.shelf import LAST
 from console.cli import app
 from console.doctor import Finding, examine, machine, repair
 from serving.adapters import ensure_untuned, publish, verify
