@@ -3,15 +3,18 @@ engine, by the router and client of the platform: nobody notices, and no answer 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import httpx
+import pytest
 from running_engine import RunningEngine
 
 from bench.swap_under_load import (
     ASSISTANTS,
     SWAPS,
     TALKS,
+    Asked,
     expected,
     faults,
     make_adapters,
@@ -20,6 +23,8 @@ from bench.swap_under_load import (
     swap_all,
     talking,
 )  # fmt: skip
+from config.names import VersionName
+from serving.client import Finished
 from serving.router import Place, route
 from store.database import Database
 
@@ -31,6 +36,27 @@ async def _answered(engine: RunningEngine) -> float:
         lines = (await http.get("/metrics")).text.splitlines()
     done = [line for line in lines if line.startswith("vllm:request_success_total{")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in done if '"stop"' in line or '"length"' in line)
+
+
+OLD, NEW = VersionName("swap-0", 1), VersionName("swap-0", 2)
+SAID = {(OLD, "Hello"): "old words", (NEW, "Hello"): "new words"}
+WHOLE = Finished("old words", "stop", 3, 2, 0.1, 0.2)
+GOOD = Asked("swap-0", "Hello", 0.0, 0.1, 0.2, OLD, frozenset({OLD}), "old words", WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("bad", "found"),
+    [
+        (replace(GOOD, pieces="old"), "cut"),
+        (replace(GOOD, finished=replace(WHOLE, finish_reason="abort")), "cut"),
+        (replace(GOOD, version=NEW), "routed to swap-0@v2"),
+        (replace(GOOD, pieces="new words", finished=replace(WHOLE, text="new words")), "but of ['swap-0@v2']"),
+        (replace(GOOD, pieces="old new", finished=replace(WHOLE, text="old new")), "but of no version"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_found(bad: Asked, found: str) -> None:
+    assert faults([GOOD], SAID) == []
+    assert found in " ".join(faults([GOOD, bad], SAID))
 
 
 async def test_no_answer_is_failed_cut_duplicated_or_of_another_version_while_versions_are_swapped(
