@@ -101,7 +101,11 @@ def _cipher(record: Record, settings: Settings, key_file: Path | None) -> tuple[
             f"This backup needs the key {record.key}, which is in no backup; say where your copy of the key file is "
             "with --key-file FILE, or give it in PARLANCE_KEY."
         )
-    cipher = load_cipher(Path(), given)
+    try:
+        cipher = load_cipher(Path(), given)
+    except BadInput as error:
+        where = key_file if key is not None else "PARLANCE_KEY"
+        raise BadInput(f"What is in {where} is no key; this backup needs the key {record.key}.") from error
     if key_mark(cipher) != record.key:
         raise BadInput(f"This backup needs the key {record.key}, and this is the key {key_mark(cipher)}.")
     return cipher, key

@@ -61,6 +61,10 @@ async def _looked(settings: Settings) -> AsyncIterator[list[Finding]]:
     except ParlanceError as error:
         yield [*findings, Finding("Database", "wrong", str(error))]
         return
+    except ModuleNotFoundError as error:
+        advice = f"Run: .venv/bin/pip install {error.name}"
+        yield [*findings, Finding("Database", "wrong", f"what speaks to it, {error.name}, is not installed", advice)]
+        return
     except (OSError, SQLAlchemyError) as error:
         advice = "See that it runs, and that PARLANCE_DATABASE_URL is right."
         yield [*findings, Finding("Database", "wrong", f"it cannot be opened ({type(error).__name__})", advice)]

@@ -294,7 +294,9 @@ async def test_a_restore_without_the_right_key_changes_nothing_and_says_which_it
     made = await back_up(settings, database, tmp_path / "shelf", silent)
     home, wrong = elsewhere(tmp_path), tmp_path / "wrong-key"
     wrong.write_text(base64.b64encode(bytes(32)).decode())
-    for key_file in (None, wrong, tmp_path / "nothing"):
+    no_key = tmp_path / "no-key"
+    no_key.write_text("mine")
+    for key_file in (None, wrong, no_key, tmp_path / "nothing"):
         with pytest.raises(BadInput, match=made.key):
             restore(home, tmp_path / "shelf", None, key_file, silent)
     assert not home.home.exists()

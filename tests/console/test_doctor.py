@@ -23,6 +23,7 @@ import psutil
 import pytest
 from adapter_files import small_adapter
 from sqlalchemy import delete, select
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -175,6 +176,20 @@ async def test_a_database_of_a_newer_parlance_is_told(well: Settings, database: 
     with closing(sqlite3.connect(well.paths.database)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await one(well, "Database", "newer Parlance", level="wrong")
+
+
+@pytest.mark.parametrize("module", ["nosuchdriver", "sqlite3"])
+async def test_a_database_elsewhere_that_cannot_be_reached_is_told_without_its_address(
+    well: Settings, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(settings: Settings) -> Database:
+        if module == "sqlite3":
+            raise OperationalError("SELECT 1", {}, OSError("ada:hunter2@db.example"))
+        raise ModuleNotFoundError(name=module)
+
+    monkeypatch.setattr("console.doctor.examination.open_database", unreachable)
+    finding = await one(well, "Database", "cannot be opened" if module == "sqlite3" else module, level="wrong")
+    assert "hunter2" not in finding.found + finding.advice
 
 
 async def test_a_journal_that_only_grew_is_emptied(well: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
