@@ -146,6 +146,7 @@ async def test_a_bad_adapter_is_refused_and_whoever_is_being_answered_notices_no
         assert await asked_of_the_engine_itself(engine, name) in (400, 404)
         await anext(other)
     assert (engine.supervisor.pid, engine.supervisor.status.state) == (pid, "ready")
+    shutil.rmtree(engine.paths.adapter(name).parent)  # what lies there is what an engine's size follows
 
 
 async def asked_of_the_engine_itself(engine: RunningEngine, name: VersionName) -> int:
