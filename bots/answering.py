@@ -19,6 +19,7 @@ from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop, Stopped
 from config.errors import EngineUnavailable, NotFound, ParlanceError, Refused
 from config.settings import Settings
+from config.traces import span
 from serving.client import Finished, Piece, Sampling
 from serving.entrance import Entrance, as_soon_as_ready
 from serving.fallback import fall_back
@@ -127,7 +128,9 @@ class Answering:
             await stop.unless(self._engine.wait_ready())
         shortened = False
         while True:  # once, but for versions that cannot be loaded: each of those is out of service afterwards
-            routed, fitted = await stop.unless(self._prompt(channel, question))
+            with span("prompt") as made:
+                routed, fitted = await stop.unless(self._prompt(channel, question))
+                made.set_attributes({"assistant": routed.assistant.name, "tokens": fitted.tokens})
             if fitted.shortened and not shortened:
                 show(Notice("That was more than I can hold in mind at once, so I read its beginning and its end."))
             shortened = fitted.shortened
@@ -138,7 +141,8 @@ class Answering:
 
     async def _prompt(self, channel: Channel, question: Message) -> tuple[Routed, Fitted]:
         tokenizer = await self._tokenizer()
-        routed = await route(self._database, place_of(channel))
+        with span("route"):
+            routed = await route(self._database, place_of(channel))
         messages = await remembered(self._database, channel, question.id, LOOK_BACK)
         turns = [
             Turn(

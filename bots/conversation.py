@@ -33,6 +33,7 @@ from bots.trouble import untold
 from config.errors import ParlanceError, Refused
 from config.request import working_for
 from config.settings import Settings
+from config.traces import span
 from serving.entrance import Entrance
 from store import accounts, edits
 from store.conversations import COMMANDS, as_now, begin_command, left_commands, left_unanswered
@@ -193,7 +194,11 @@ class Conversation:
                 del self._lines[channel]
 
     async def _take(self, incoming: Incoming, show: Show, *, for_us: bool = True, left: bool = False) -> None:
-        with working_for("chat"), self._line(incoming.channel) as line:
+        with (
+            working_for("chat") as request,
+            span("message", request=request.id, platform=incoming.platform),
+            self._line(incoming.channel) as line,
+        ):
             try:
                 await self._carry_out(incoming, line, show, for_us, left)
             except AlreadyTold:

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         "reserve", description="tuning beside serving on one GPU: reserve memory, sleep meanwhile, or a separate GPU"
     )
     training_gpu: int = Field(1, ge=0, description="number of the GPU that tuning uses where gpu_sharing is separate")
+    traces: str | None = Field(None, description="where OpenTelemetry's traces go, over OTLP: http://host:4318")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.request import working_for
+from config.traces import span
 from serving.gateway.app import PATH
 
 REQUEST_ID = "X-Request-Id"
@@ -30,7 +31,8 @@ def doors(pages: ASGIApp, gateway: ASGIApp) -> ASGIApp:
 
 
 async def _as_one_request(gateway: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    with working_for("gateway", Headers(scope=scope).get(REQUEST_ID)) as request:
+    given = Headers(scope=scope).get(REQUEST_ID)
+    with working_for("gateway", given) as request, span("gateway", request=request.id):
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -15,11 +15,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from config.errors import EngineUnavailable, ParlanceError
 from config.names import VersionName
 from config.request import Request, current
+from config.traces import begun, failed
 from serving.busiest import Busiest
 
 NAMED_ASSISTANTS = 50
@@ -34,8 +36,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series be
 class Measured:
     """One request while it lasts. Tell it of every piece, and of the counts at the end."""
 
-    def __init__(self, metrics: ServingMetrics, label: str, asked: Request) -> None:
+    def __init__(self, metrics: ServingMetrics, label: str, asked: Request, span: Span) -> None:
         self._metrics = metrics
+        self._span = span
         self._began_as = label
         self._origin = asked.origin
         self._asked = time.perf_counter() if asked.asked_at is None else asked.asked_at
@@ -50,12 +53,14 @@ class Measured:
         self._metrics.alive_at = moment = time.perf_counter()
         if self._first is None:
             self._first = moment
+            self._span.add_event("first text")
             if self._origin != "internal":
                 self._metrics.first_token.labels(self._label).observe(moment - self._asked)
 
     def tokens(self, prompt: int, answer: int) -> None:
         """It is complete, with so many tokens."""
         self._metrics.alive_at = moment = time.perf_counter()
+        self._span.set_attributes({"prompt_tokens": prompt, "answer_tokens": answer})
         self._metrics.prompt_tokens.labels(self._label, self._origin).inc(prompt)
         self._metrics.answer_tokens.labels(self._label, self._origin).inc(answer)
         if self._first is not None and answer > 1 and moment > self._first and self._origin != "internal":
@@ -106,16 +111,20 @@ class ServingMetrics:
         self.uses(version)
         outcome = "failed"
         self.running.inc()
+        made = begun("engine", request=asked.id, version=str(version))
         try:
-            yield Measured(self, label, asked)
+            yield Measured(self, label, asked, made)
             outcome = "done"
         except (GeneratorExit, asyncio.CancelledError):
             outcome = "cancelled"
             raise
         except ParlanceError as error:
             outcome = "failed" if isinstance(error, EngineUnavailable) else "refused"
+            failed(made, error)
             raise
         finally:
+            made.set_attribute("outcome", outcome)
+            made.end()
             self.running.dec()
             self.requests.labels(self.busiest.still(label), asked.origin, outcome).inc()
 
