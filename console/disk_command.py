@@ -69,7 +69,7 @@ async def used(settings: Settings, database: Database) -> list[Used]:
         waiting = sum(states.get((folder.name, int(name[1:]))) == REMOVED for name in versions)
         detail = f"{len(versions)} version{'' if len(versions) == 1 else 's'}"
         if waiting:
-            detail += f", {waiting} of them removed: deleted at the next start"
+            detail += f", {waiting} of them removed: deleted before the engine starts the next time"
         found.append(Used(f"adapters of {folder.name}", taken(folder), detail))
     found.append(Used("logs", taken(paths.logs)))
     jobs = [entry for entry in paths.jobs.iterdir() if entry.is_dir()]

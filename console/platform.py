@@ -99,7 +99,7 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
             asyncio.get_running_loop().add_signal_handler(number, stop)
         _greet(listener, app.state.codes.operator_code(), await accounts.list())
         keeper = Keeper(database, settings)
-        await keeper.drop_folders()  # while no engine can know them
+        engine.between_engines = keeper.between_engines
         engine.start()
         behind = [
             _behind("jobs", runner.run_forever()),

@@ -64,7 +64,9 @@ def retention(
             f"Removed now: {len(swept.versions)} versions, {swept.folders} folders, {swept.messages:,} messages."
         )
         if swept.waiting:
-            console.print("Folders of removed versions go at the next start of Parlance: its engine may know them.")
+            console.print(
+                "Folders of removed versions go before the engine starts the next time: this one may know them."
+            )
         if swept.postponed:
             console.print("Messages wait until the retrain that is under way has ended.")
         if not swept.journal:

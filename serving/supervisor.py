@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -81,6 +81,8 @@ class EngineSupervisor:
         self._exchanging = asyncio.Lock()
         self._asked_for = False
         """Whether the engine's end was asked for by `restart`."""
+        self.between_engines: Callable[[], Awaitable[None]] | None = None
+        """Done before each start, at a moment when no engine lives on this home; it must not raise."""
         self.notice = ""
         """What is to be said besides while the engine is ready: a sentence, or nothing."""
         self._task: asyncio.Task[None] | None = None
@@ -214,6 +216,8 @@ class EngineSupervisor:
 
     async def _one_life(self) -> float:
         """Start an engine and stay with it until it has ended; for how many seconds it was ready."""
+        if self.between_engines is not None:
+            await self.between_engines()
         began = self._began = time.monotonic()
         await self._make_untuned()  # it also says which layers the engine keeps adapter slots for
         first = await launch(self.model, self.plan, self.paths, self._key.get_secret_value())

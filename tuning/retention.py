@@ -1,8 +1,8 @@
 """Carries out how long things are kept: versions and messages that were kept long enough go, by policy and not else.
 
 A version first loses its state: from then on nobody puts it into service or asks an engine for it. Its folder is
-deleted later, at a moment when no engine lives on this home, because an engine may still know it; its record, report
-and lineage stay. Messages wait while a job is under way, which may be learning from them.
+deleted later, before an engine starts and while none lives on this home, because an engine may still know it; its
+record, report and lineage stay. Messages wait while a job is under way, which may be learning from them.
 """
 
 from __future__ import annotations
@@ -90,8 +90,15 @@ class Keeper:
             log.info("kept long enough", versions=len(versions), messages=messages, folders=folders)
         return Swept(tuple(versions), folders, messages, waiting, postponed, journal)
 
+    async def between_engines(self) -> None:
+        """Delete the folders of removed versions. Called by whoever owns this home's engine, while none lives."""
+        try:
+            await asyncio.to_thread(_delete, self._paths, await self._folders_left())
+        except OSError:  # the engine is to start whatever becomes of these
+            log.exception("folders of removed versions could not be deleted")
+
     async def drop_folders(self) -> int:
-        """Delete the folders of removed versions if no engine lives on this home; how many."""
+        """The same for whoever does not own it, if nobody does and no engine lives; how many were deleted."""
         left = await self._folders_left()
         if not left:
             return 0

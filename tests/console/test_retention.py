@@ -13,13 +13,14 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from config.errors import BadInput, Refused
+from config.errors import BadInput, EngineUnavailable, Refused
 from config.names import VersionName
 from config.settings import Settings
 from console.cli import app
 from serving.adapters import publish
 from serving.ownership import Ownership
 from serving.router import set_route
+from serving.supervisor import EngineSupervisor
 from store.assistants import add_assistant
 from store.columns import now
 from store.database import Database
@@ -154,6 +155,36 @@ async def test_a_folder_is_deleted_only_while_no_engine_lives(settings: Settings
     assert list(settings.paths.jobs.iterdir()) == []
 
 
+async def test_folders_go_before_each_start_of_an_engine(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what launches an engine replaced: it notes what is there when it is called."""
+    await assistant(database, settings, versions=3, serving=[3])
+    await keep(database, None, Policy(versions=0), "ada")
+    living = Ownership(settings.paths)
+    living.acquire()
+    await Keeper(database, settings).sweep()
+    living.release()
+    assert folders(settings) == ["v1", "v2", "v3"]
+    there: list[list[str]] = []
+
+    async def launch(*given: object) -> None:
+        there.append(folders(settings))
+        raise BadInput("That is all.")
+
+    async def nothing(self: EngineSupervisor) -> None: ...
+
+    monkeypatch.setattr("serving.supervisor.launch", launch)
+    monkeypatch.setattr(EngineSupervisor, "_make_untuned", nothing)
+    engine = EngineSupervisor(settings, database.cipher)
+    engine.between_engines = Keeper(database, settings).between_engines
+    engine.start()
+    with pytest.raises(EngineUnavailable, match="That is all"):
+        await engine.wait_ready(timeout=30)
+    await engine.stop()
+    assert there == [["v3"]]
+
+
 async def test_messages_go_when_their_days_are_over_with_all_that_hangs_on_them(
     settings: Settings, database: Database
 ) -> None:
@@ -252,7 +283,7 @@ async def test_the_commands_set_it_carry_it_out_and_show_what_takes_room(
     assert {"logs", "run folders of jobs", "backups", "database's journal"} <= set(used)
     living = Ownership(settings.paths)
     living.acquire()
-    assert "at the next start" in await parlance("retention", "--now")
+    assert "starts the next time" in await parlance("retention", "--now")
     assert "1 of them removed" in await parlance("disk")
     living.release()
     assert json.loads(await parlance("retention", "--now", "--json"))["swept"]["folders"] == 1
