@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 from pydantic.types import Strict
+
+
+def _whole(given: Any) -> Any:
+    """JSON knows one kind of number: 5.0 is 5."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
 
 Number = Annotated[float, Strict()]
 MOST_STOPS = 16
 LARGEST_SEED = 2**53 - 1
 """The largest whole number that every reader of JSON reads alike."""
 MOST_TOKENS = 2**31 - 1
+Seed = Annotated[StrictInt, Field(ge=-LARGEST_SEED, le=LARGEST_SEED), BeforeValidator(_whole)]
+Count = Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_whole)]
 
 
 class TextPart(BaseModel):
@@ -103,14 +111,14 @@ class ChatRequest(BaseModel):
     messages: list[ChatMessage] = Field(min_length=1)
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: StrictInt | None = Field(None, ge=1, le=MOST_TOKENS)
-    max_completion_tokens: StrictInt | None = Field(None, ge=1, le=MOST_TOKENS)
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
     temperature: Number | None = Field(None, ge=0, le=2)
     top_p: Number | None = Field(None, ge=0, le=1)
     stop: StrictStr | Annotated[list[StrictStr], Field(max_length=MOST_STOPS)] | None = None
-    seed: StrictInt | None = Field(None, ge=-LARGEST_SEED, le=LARGEST_SEED)
+    seed: Seed | None = None
     # What is refused in words of our own is read here all the same; the published schema says what is done.
-    n: StrictInt | None = Field(None, ge=1, json_schema_extra={"anyOf": [{"const": 1}, {"type": "null"}]})
+    n: Count | None = Field(None, json_schema_extra={"anyOf": [{"const": 1}, {"type": "null"}]})
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = Field(
         None, json_schema_extra={"anyOf": [{"enum": ["none", "auto"]}, {"type": "null"}]}

@@ -87,7 +87,7 @@ async def test_what_is_asked_for_is_how_the_answer_is_drawn(door: Door) -> None:
     (sampling,) = door.engine.samplings
     assert (sampling.temperature, sampling.top_p, sampling.seed, sampling.stop) == (0, 0.5, 7, ("END",))
     assert sampling.max_tokens == 20
-    await door.ask(stop="END", max_tokens=30, top_p=0)
+    await door.ask(stop="END", max_tokens=30.0, top_p=0)
     assert door.engine.samplings[1].max_tokens == 30 and 0 < door.engine.samplings[1].top_p < 0.001
 
 

@@ -18,7 +18,7 @@ from config.settings import load_settings
 from serving.gateway.app import create_gateway
 from store.database import open_database
 
-EXAMPLES = 30
+EXAMPLES = 20
 
 
 @dataclass
