@@ -127,7 +127,7 @@ def probe(home: Path) -> Hardware:
 
 
 def _rank_for_engine(rank: int) -> int:
-    return next(r for r in ENGINE_RANKS if r >= rank)
+    return next((r for r in ENGINE_RANKS if r >= rank), ENGINE_RANKS[-1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,3 +102,11 @@ def test_a_second_engine_is_started_only_where_memory_allows_both(settings: Sett
     supervisor.plan = on_card
     assert second_fits(supervisor, on_card)
     assert not second_fits(supervisor, replace(on_card, gpu_memory_share=0.9))
+
+
+@pytest.mark.parametrize("config", ["", "{", "[]", "{}", '{"r": null}', '{"r": 9999}'])
+def test_a_damaged_adapter_does_not_keep_an_engine_from_being_planned(settings: Settings, config: str) -> None:
+    folder = settings.paths.adapter(VersionName("broken", 1))
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(config)
+    assert planned(settings.paths, DEMO).max_lora_rank <= 512
