@@ -128,8 +128,8 @@ def adapted_layers(paths: Paths, model: CatalogueModel) -> list[str]:
 
 
 def adapters_here(paths: Paths) -> tuple[int, int]:
-    """How many assistants have adapters in this data folder, and the largest rank among these (0: none). One that cannot
-    be read does not count: the engine refuses it."""
+    """How many assistants have adapters in this data folder, and the largest rank among these (0: none). One that
+    cannot be read does not count: the engine refuses it."""
     configs = [file for file in paths.adapters.glob(f"*/v*/{CONFIG}") if not file.match(f"{RESERVED_PREFIX}*/*/*")]
     ranks = {file: rank for file in configs if (rank := _rank_in(file)) is not None}
     return len({file.parent.parent for file in ranks}), max(ranks.values(), default=0)
