@@ -31,6 +31,7 @@ from console.doors import doors
 from console.health import Readiness, add_health
 from console.metrics import PlatformMetrics
 from console.output import console
+from console.tracing import traced
 from serving.client import EngineClient
 from serving.entrance import Entrance
 from serving.gateway.app import create_gateway
@@ -60,7 +61,8 @@ async def serve(port: int | None, home: Path | None = None) -> None:
     with _only_one(settings), _listening(settings) as listener:
         database = await open_database(settings)
         try:
-            await _run(settings, database, listener)
+            async with traced(settings.traces):
+                await _run(settings, database, listener)
         finally:
             await database.close()
 
