@@ -52,13 +52,13 @@ class JobSteps:
 
     def __init__(
         self, database: Database, settings: Settings, engine: EngineSource, job: Job, assistant: Assistant,
-        sharing: Sharing,
+        sharing: Sharing | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._settings = settings
         self._engine = engine
         self._job = job
-        self._sharing = sharing
+        self._sharing = sharing or Sharing(database, settings, None)
         self._assistant = assistant
         self._model = find_model(assistant.base_model)
         self._name = VersionName(assistant.name, job.version or 0)

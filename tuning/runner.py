@@ -41,7 +41,7 @@ class JobRunner:
         self._database = database
         self._settings = settings
         self._engine = engine
-        self._sharing = sharing or Sharing(database, settings, None)
+        self._sharing = sharing
         self._lock: IO[str] | None = None
 
     def acquire(self) -> bool:
