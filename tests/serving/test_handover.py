@@ -218,5 +218,6 @@ async def test_nobody_notices_when_a_real_engine_is_exchanged_under_load(
     assert supervisor.plan.max_loras > smaller.max_loras
     assert supervisor.status.state == "ready"
     await gone(former or 0)
-    assert not handover._beside(supervisor.paths.engine_socket, handover.LAST).exists()
+    last = handover._beside(supervisor.paths.engine_socket, handover.LAST)
+    await until(lambda: not last.exists())
     assert (await engine.client.answer(names[0], HELLO, greedy)).text == expected[names[0]]
