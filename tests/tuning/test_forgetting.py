@@ -378,11 +378,12 @@ async def test_a_source_is_not_learnt_for_nor_called_after_somebody_forgotten(
     file = written(tmp_path, chat(talk(60), name="Odo Brandt"))
     await import_file(town, file, "harbour", "Runa", "Ada", silent)
     async with town.session() as session:
-        await session.execute(update(Source).where(Source.kind == "telegram").values(speaker=author_id("Odo Brandt")))
+        named = {"speakers": [author_id("Odo Brandt")]}
+        await session.execute(update(Source).where(Source.kind == "telegram").values(named))
     await forget(town, settings, ODO)
     async with town.session() as session:
         (source,) = await session.scalars(select(Source).where(Source.kind == "telegram"))
-        assert source.speaker is None and "Odo" not in source.title
+        assert source.speakers is None and "Odo" not in source.title
 
 
 def test_every_column_that_may_hold_a_persons_words_or_name_is_known_to_forgetting() -> None:
