@@ -48,7 +48,7 @@ def _nobody(sentence: str) -> None:
 
 
 class Entrance:
-    """`requests`: how many the engine takes at once; `longest`: how many more may wait (None: eight times as many)."""
+    """`requests`: how many the engine takes at once; `longest`: how many more may wait (None: as many as a WaitingLine takes)."""
 
     def __init__(self, engine: Engine, requests: int = 32, longest: int | None = None) -> None:
         self._engine = engine

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 
 from config.errors import Busy
 
-LINES_PER_PLACE = 8
-"""How long the line may be, in requests for each place."""
+LINES_PER_PLACE, LEAST_LINE = 8, 2_000
+"""How long the line may be, in requests for each place, and what it may be in any case: a thousand chats that write at
+once are all answered, and what ends a wait is its length in seconds."""
 LONGEST_WAIT = 300.0
 """Seconds that a request waits at most."""
 FIRST_GUESS_SECONDS = 5.0
@@ -77,11 +78,11 @@ class _Shares:
 
 
 class WaitingLine:
-    """`places` requests at once; `longest` more may wait (None: eight for each place)."""
+    """`places` requests at once; `longest` more may wait (None: eight for each place, and two thousand at least)."""
 
     def __init__(self, places: int, longest: int | None = None) -> None:
         self.places = places
-        self.longest = places * LINES_PER_PLACE if longest is None else longest
+        self.longest = max(places * LINES_PER_PLACE, LEAST_LINE) if longest is None else longest
         self.taken = 0
         self.seconds_each: float | None = None
         """How long a request takes once it has a place, lately; None before the first."""

@@ -90,13 +90,7 @@ def _alternating(talk: Sequence[Sequence[ChatMessage]], first: int) -> list[_Tur
     """The turn after number `first` is the assistant's, then every other one; the one before `first` goes to the user's
     side with it, unless only two talk: then sides stay sides."""
     authors = {turn[0].author_id for turn in talk}
-    heads = (
-        [talk[0], talk[1]]
-        if first and len(talk) > 1 and len(authors) > 2
-        else [talk[first]]
-        if first < len(talk)
-        else []
-    )
+    heads = talk[: first + 1] if len(authors) > 2 else talk[first : first + 1]
     rest = talk[first + 1 :]
     others = {turn[0].author_id for turn in (*heads, *rest[1::2])}
     turns = [_turn("user", [message for turn in heads for message in turn], named=len(others) > 1)] if heads else []

@@ -15,10 +15,10 @@ import pytest
 from discord_process import KEY
 from discord_running import add_account, hurry, running
 from discord_server import Bot, DiscordServer, Made, Place
-from fake_engine import FakeEngine, words
+from order_of_answers import all_delivered, assert_all_said_in_order
 from running_engine import RunningEngine
 from sqlalchemy import select
-from waiting import until
+from waiting import patiently, until
 
 from bots.conversation import Conversation
 from bots.pace import Limit, Pace
@@ -31,8 +31,6 @@ from store.tables import Message
 
 ROOT = Path(__file__).resolve().parents[2]
 User = dict[str, Any]
-PATIENT = 300.0
-"""Seconds; two cores have much to do."""
 
 
 @pytest.fixture
@@ -87,12 +85,6 @@ async def process(settings: Settings, engine: RunningEngine) -> AsyncIterator[as
 def answered(place: Place, bot: Bot) -> list[User]:
     """The bot's messages that are complete: with their buttons."""
     return [m for m in place.messages.values() if m["author"]["id"] == bot.user["id"] and m["components"]]
-
-
-async def patiently(condition: Any) -> None:
-    async with asyncio.timeout(PATIENT):
-        while not condition():  # noqa: ASYNC110 - there is no event for it
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("moment", ["received", "typing", "sent"])
@@ -216,21 +208,20 @@ async def test_an_engine_that_dies_in_an_answer_leaves_it_completed_or_one_hones
 
 
 async def test_a_thousand_channels_within_ten_seconds_are_all_answered_in_order(
-    discord: DiscordServer, bot: Bot, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    discord: DiscordServer, bot: Bot, database: Database, settings: Settings, engine: RunningEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """By the real engine, in a few words, for two cores; channels in some of which two messages come."""
     monkeypatch.setattr("bots.discord.calls.A_SECOND", 400)  # else Discord's own pace is what is measured
-    fake = FakeEngine()
-    conversation = Conversation(database, settings, fake, words)
+    brief = settings.model_copy(update={"max_answer_tokens": 8, "temperature": 0.0})
+    conversation = Conversation(database, brief, engine.supervisor, base_model_tokenizer(settings))
     people = [discord.user(f"Person {number}") for number in range(1_000)]
     places = [discord.direct(bot, person) for person in people]
     async with running(database, conversation, discord, bot):
-        for place, person in zip(places, people, strict=True):
-            await discord.say(place, person, "one")
+        for number, (place, person) in enumerate(zip(places, people, strict=True)):
+            await discord.say(place, person, f"Is boat {number} free?")
         for place, person in zip(places[:100], people[:100], strict=True):
-            await discord.say(place, person, "two")
-        await patiently(lambda: all(discord.said(place, bot) for place in places[100:]))
-        await patiently(lambda: all(len(discord.said(place, bot)) == 2 for place in places[:100]))
+            await discord.say(place, person, "And what do they cost?")
+        await patiently(lambda: all_delivered(database, 1_100))
     await conversation.close()
-    first = [messages[-1]["content"] for _, messages in fake.requests if len(messages) == 2]
-    later = [messages[-1]["content"] for _, messages in fake.requests if len(messages) == 4]
-    assert (set(first), len(first), set(later), len(later)) == ({"one"}, 1_000, {"two"}, 100)
+    await assert_all_said_in_order(database, chats=1_000, twice=100)

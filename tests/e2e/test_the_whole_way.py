@@ -60,8 +60,14 @@ async def _taught(database: Database, name: str, file: Path) -> None:
 
 
 def _trainers() -> list[psutil.Process]:
-    ours = psutil.Process().children(recursive=True)
-    return [child for child in ours if "tuning.training" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process().children(recursive=True) if _trains(child)]
+
+
+def _trains(process: psutil.Process) -> bool:
+    try:
+        return "tuning.training" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended, and perhaps nobody has asked how yet
+        return False
 
 
 async def test_a_chat_export_becomes_a_version_that_serves_and_can_be_taken_back(
