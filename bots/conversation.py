@@ -23,6 +23,7 @@ from bots.commands import Command, asked, find, parse
 from bots.consent import Consent
 from bots.events import Done, Event, Heard, Notice, Whisper
 from bots.incoming import Incoming
+from bots.left_behind import LeftBehind
 from bots.line import Line
 from bots.modes import Modes
 from bots.pace import AlreadyTold, Pace
@@ -35,18 +36,14 @@ from config.request import working_for
 from config.settings import Settings
 from config.traces import span
 from serving.entrance import Entrance
-from store import accounts, edits
-from store.conversations import COMMANDS, as_now, begin_command, left_commands, left_unanswered
+from store import edits
+from store.conversations import COMMANDS, as_now
 from store.database import Database
-from store.tables import Channel, Message
+from store.left_behind import begin_command
 
 __all__ = ["LONGEST_MESSAGE", "Conversation"]
 
 TROUBLE = "Something went wrong here, and it has been noted; please try that again."
-INTERRUPTED = (
-    "I was interrupted while I was busy with {command}, and did not begin it a second time; see whether it was done, "
-    "and ask once more if it was not."
-)
 
 Show = Callable[[Event], None]
 
@@ -78,8 +75,7 @@ class Conversation:
         self._consent = Consent(database)
         self._lines: dict[str, Line] = {}
         self._work: set[asyncio.Task[None]] = set()
-        self._left: dict[str, dict[tuple[str, str], Incoming]] = {}
-        self._begun: set[int] = set()
+        self._left_behind = LeftBehind(database)
 
     async def handle(self, incoming: Incoming) -> AsyncIterator[Event]:
         """What to show for `incoming`, as it happens. Nothing at all for what was not said to the assistant; it is
@@ -144,21 +140,11 @@ class Conversation:
         Server roles are not known any more: who is an operator by one of them is so again once the connector has put
         `server_roles` in.
         """
-        if account not in self._left:
-            async with self.database.session() as session:
-                known = await accounts.named(session, account)
-                left = await left_unanswered(session, account)
-                commands = await left_commands(session, account) if known is not None else []
-            platform = known.platform if known is not None else "web"
-            self._begun |= {message.id for _, message, begun in commands if begun}
-            left += [(channel, message) for channel, message, _ in commands]
-            found = [_as_it_came(*one, platform) for one in sorted(left, key=lambda one: one[1].id)]
-            self._left[account] = {(one.channel, one.external_id): one for one in found}
-        return list(self._left[account].values())
+        return await self._left_behind.of(account)
 
     async def answer_left(self, incoming: Incoming) -> AsyncIterator[Event]:
         """Like `handle`, for a message of `unanswered`: it is logged already."""
-        self._left.get(incoming.account, {}).pop((incoming.channel, incoming.external_id), None)
+        self._left_behind.take_up(incoming)
         async for event in self._follow(lambda show: self._take(incoming, show, left=True)):
             yield event
 
@@ -228,8 +214,7 @@ class Conversation:
             if command is not None and left:
                 if command.killed == "drop":
                     return
-                if received.message.id in self._begun:
-                    words = _again(command, words)
+                words = self._left_behind.words_again(command, words, received.message)
             if command is not None and command.in_turn:
                 line.stop()
             waits = line.taken
@@ -285,20 +270,3 @@ def _command(received: Received) -> tuple[Command, tuple[str, ...]]:
     if parsed is None:
         raise Refused("That command was deleted before it could be carried out.")
     return find(*parsed, received.incoming.role), parsed[1]
-
-
-def _again(command: Command, words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words with which a command is said once more that a killed process had begun. Raises Refused where it may
-    not be done twice."""
-    if command.killed == "tell":
-        raise Refused(INTERRUPTED.format(command=f"/{command.name}"))
-    return words if command.killed == "repeat" else ()
-
-
-def _as_it_came(channel: Channel, message: Message, platform: str) -> Incoming:
-    known_on, _, author_id = (message.author_key or "").partition(":")
-    return Incoming(
-        channel.account, channel.key, author_id, message.author, "member", message.text, message.external_id or "",
-        parent=channel.parent_key, server=channel.server_key, private=channel.private, mentioned=True,
-        platform=known_on or platform,
-    )  # fmt: skip

@@ -1,16 +1,14 @@
 """Queries on channels and their messages: logged, answered, remembered, undone.
 
 What a person said is `said`, `overheard`, `command` or `undone`. An answer has a row from the moment it is begun:
-`open`, then `said`, `cut` or `failed`, or later `undone`. A row that a killed process left open is answered once more
-as `resumed`; one left resumed is given up as `failed`, so nothing is answered without end. In the same way a command
-that a killed process did not show the end of is tried once more as `retried`; `begun` says that it was under way.
+`open`, then `said`, `cut` or `failed`, or later `undone`. What a killed process left open is `resumed` (or of commands
+`retried`): see store/left_behind.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 
 from sqlalchemy import bindparam, case, func, select, update
@@ -18,7 +16,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from store.columns import now
 from store.database import Database
 from store.rows import detached, insert_new, table_of
 from store.tables import Channel, Message
@@ -26,8 +23,6 @@ from store.tables import Channel, Message
 UNDER_WAY = ("open", "resumed")
 TOLD = ("said", "cut")
 COMMANDS = ("command", "begun", "retried")
-COMMANDS_LAST = timedelta(days=1)
-"""Nobody waits any longer for what a command had to show."""
 
 LOOKED_AT = 5
 """Times as many rows as are wanted, at most: what was undone or failed lies between, and a log of years is not read."""
@@ -252,65 +247,3 @@ async def transcript(session: AsyncSession, channel: Channel, limit: int) -> lis
         .limit(limit)
     )
     return list(rows)[::-1]
-
-
-async def left_unanswered(session: AsyncSession, account: str) -> list[tuple[Channel, Message]]:
-    """Questions to `account` that a process which is gone left without an answer, oldest first, each given once more.
-
-    Call it once, before anything is answered: rows under way are taken for abandoned.
-    """
-    ours = Message.channel_id.in_(select(Channel.id).where(Channel.account == account))
-    await session.execute(
-        update(Message)
-        .where(Message.state == "resumed", ours)
-        .values(state="failed", text="I was interrupted twice while answering this, so I let it be; please ask again.")
-    )
-    await session.execute(update(Message).where(Message.state == "open", ours).values(state="resumed"))
-    answer = aliased(Message)
-    settled = select(answer.id).where(answer.answers == Message.id, answer.state.in_((*TOLD, "failed")))
-    rows = await session.execute(
-        select(Channel, Message)
-        .join(Message, Message.channel_id == Channel.id)
-        .where(
-            Channel.account == account,
-            Channel.present,
-            Message.role == "user",
-            Message.state == "said",
-            Message.id > Channel.memory_after,
-            ~settled.exists(),
-        )
-        .order_by(Message.id)
-    )
-    return [(channel, message) for channel, message in rows]
-
-
-async def begin_command(session: AsyncSession, message_id: int) -> None:
-    """It is being carried out from now on, so that a process after this one does not do it a second time."""
-    await session.execute(
-        update(Message).where(Message.id == message_id, Message.state == "command").values(state="begun")
-    )
-
-
-async def left_commands(session: AsyncSession, account: str) -> list[tuple[Channel, Message, bool]]:
-    """Commands to `account` whose end a process which is gone did not show, oldest first, each given once more; with
-    whether it had begun. Call it once, before anything is answered."""
-    ours = Message.channel_id.in_(select(Channel.id).where(Channel.account == account))
-    left = Message.role == "user", Message.delivered_at.is_(None), ours
-    await session.execute(update(Message).where(*left, Message.state == "retried").values(delivered_at=now()))
-    rows = (
-        await session.execute(
-            select(Channel, Message, Message.state)
-            .join(Message, Message.channel_id == Channel.id)
-            .where(
-                *left,
-                Channel.present,
-                Message.state.in_(("command", "begun")),
-                Message.created_at > now() - COMMANDS_LAST,
-            )
-            .order_by(Message.id)
-        )
-    ).all()
-    found = [(channel, message, state == "begun") for channel, message, state in rows]
-    for _, message, _ in found:
-        message.state = "retried"
-    return found

@@ -158,7 +158,7 @@ async def shown_as(session: AsyncSession, channel_key: str, external_id: str) ->
 
 async def left_undelivered(session: AsyncSession, account: str) -> list[Undelivered]:
     """Answers that are settled in this account's channels and have not been shown for certain, oldest first. Commands
-    are the conversation's: it says them again, or why not (store/conversations.py, `left_commands`).
+    are the conversation's: it says them again, or why not (store/left_behind.py, `left_commands`).
 
     Call it once, before anything is shown: what is being shown now would be among it.
     """

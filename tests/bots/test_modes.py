@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import event, select
 
 from bots.events import Answer, Card, Done, Heard, Notice, Whisper
-from store.conversations import find_channel, left_unanswered
+from store.conversations import find_channel
+from store.left_behind import left_unanswered
 from store.people import find_person
 from store.tables import Channel, Message, Person
 
