@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from fake_engine import FakeEngine, words
+from web_server import Browser, Site, serving
 
 from bots.conversation import Conversation
 from bots.events import Event
@@ -53,3 +54,18 @@ def ask(conversation: Conversation, incoming: Callable[..., Incoming]) -> Callab
         return [event async for event in conversation.handle(incoming(text, **more))]
 
     return say
+
+
+@pytest.fixture
+async def site(conversation: Conversation) -> AsyncIterator[Site]:
+    """The page, on a real server on loopback."""
+    async with serving(conversation) as running:
+        yield running
+
+
+@pytest.fixture
+async def browser(site: Site) -> AsyncIterator[Browser]:
+    """Somebody who has it before them."""
+    made = Browser(site.address)
+    yield made
+    await made.http.aclose()

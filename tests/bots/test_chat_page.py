@@ -11,9 +11,8 @@ import pytest
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import Page, async_playwright, expect
 from sqlalchemy import update
-from web_server import Site, serving
+from web_server import Site
 
-from bots.conversation import Conversation
 from serving.supervisor import EngineStatus
 from store.assistants import add_assistant
 from store.tables import Job, Version
@@ -35,12 +34,6 @@ async def chromium() -> AsyncIterator[Chromium]:
         browser = await playwright.chromium.launch(executable_path=FOUND, args=FLAGS)
         yield browser
         await browser.close()
-
-
-@pytest.fixture
-async def site(conversation: Conversation) -> AsyncIterator[Site]:
-    async with serving(conversation) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 
 import pytest
 from fake_engine import FakeEngine, words
 from sqlalchemy import select
 from waiting import until
-from web_server import Browser, Site, serving
+from web_server import Browser, serving
 
 from bots.conversation import Conversation
 from bots.web.access import CODE_SECONDS, COOKIE, OperatorCodes, new_session
@@ -17,19 +16,6 @@ from bots.web.feed import Feeds
 from config.errors import Refused
 from store.assistants import add_assistant
 from store.tables import Job, Message, WebSession
-
-
-@pytest.fixture
-async def site(conversation: Conversation) -> AsyncIterator[Site]:
-    async with serving(conversation) as running:
-        yield running
-
-
-@pytest.fixture
-async def browser(site: Site) -> AsyncIterator[Browser]:
-    made = Browser(site.address)
-    yield made
-    await made.http.aclose()
 
 
 def text_of(entries):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import func, select, update
-from web_server import Browser, Site, serving
 
-from bots.conversation import Conversation
 from bots.web.access import (
     ALL_TRIES_A_MINUTE,
     COOKIE,
@@ -26,19 +23,6 @@ from store.columns import now
 from store.tables import Message, WebSession
 
 READING = {"/", "/api/status", "/api/history", "/api/stream"}
-
-
-@pytest.fixture
-async def site(conversation: Conversation) -> AsyncIterator[Site]:
-    async with serving(conversation) as running:
-        yield running
-
-
-@pytest.fixture
-async def browser(site: Site) -> AsyncIterator[Browser]:
-    made = Browser(site.address)
-    yield made
-    await made.http.aclose()
 
 
 def routes(site):
