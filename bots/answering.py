@@ -17,12 +17,13 @@ from bots.events import Answer, Button, Event, Notice, Said
 from bots.history import Fitted, Turn, fit
 from bots.seams import Engine, TokenizerSource
 from bots.stopping import Stop, Stopped
-from config.errors import EngineUnavailable, NotFound, ParlanceError, Refused
+from config.errors import EngineUnavailable, ParlanceError
+from config.names import VersionName
 from config.settings import Settings
 from config.traces import span
 from serving.client import Finished, Piece, Sampling
 from serving.entrance import Entrance, as_soon_as_ready
-from serving.fallback import fall_back
+from serving.fallback import with_last_good
 from serving.router import Place, Routed, route
 from store.conversations import Figures, begin_answer, finish_answer, remembered
 from store.database import Database
@@ -127,17 +128,21 @@ class Answering:
             show(Notice(as_soon_as_ready(self._engine.status.sentence), passing=True))
             await stop.unless(self._engine.wait_ready())
         shortened = False
-        while True:  # once, but for versions that cannot be loaded: each of those is out of service afterwards
+
+        async def find() -> tuple[VersionName, tuple[Routed, Fitted]]:
+            nonlocal shortened
             with span("prompt") as made:
                 routed, fitted = await stop.unless(self._prompt(channel, question))
                 made.set_attributes({"assistant": routed.assistant.name, "tokens": fitted.tokens})
             if fitted.shortened and not shortened:
                 show(Notice("That was more than I can hold in mind at once, so I read its beginning and its end."))
             shortened = fitted.shortened
-            try:
-                return await self._stream(routed, fitted, question, answer_id, stop, show, progress)
-            except (NotFound, Refused) as why:  # the engine's word on the version, before any of the answer's
-                await fall_back(self._database, routed.version, why)
+            return routed.version, (routed, fitted)
+
+        async def ask(found: tuple[Routed, Fitted]) -> Finished:
+            return await self._stream(*found, question, answer_id, stop, show, progress)
+
+        return await with_last_good(self._database, find, ask)
 
     async def _prompt(self, channel: Channel, question: Message) -> tuple[Routed, Fitted]:
         tokenizer = await self._tokenizer()

@@ -2,7 +2,8 @@
 
 Which is which is hidden behind A and B, in random order, until an operator has chosen; then the names are shown, with
 how often each was preferred so far. Both answers come beside the channel's line, so talk goes on meanwhile, and are no
-part of the conversation. What was shown lies in the database, so the buttons work after a restart.
+part of the conversation. What was shown lies in the database, so the buttons work after a restart. Where the version in
+service cannot be loaded, its assistant falls back as in any chat, and the last good one is compared.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from bots.history import Turn, fit
 from bots.report_card import called
 from bots.stopping import Stopped
 from bots.votes import number
-from config.errors import BadInput, EngineUnavailable
+from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
 from config.names import VersionName
 from serving.client import Piece, Sampling
+from serving.entrance import as_soon_as_ready
+from serving.fallback import trouble_of, with_last_good
 from serving.prompt import Message
 from store.comparisons import Choice, Tally, choose, find_comparison, tally
 from store.tables import Assistant, Comparison
@@ -46,28 +49,34 @@ class _Answer:
         return "".join(self.pieces).strip()
 
 
+class _Unloadable(Exception):
+    """The engine cannot load the version of `side`; `why` is its word."""
+
+    def __init__(self, side: Side, why: ParlanceError) -> None:
+        super().__init__(str(why))
+        self.side = side
+        self.why = why
+
+
 async def run(call: Call) -> None:
     """`/compare QUESTION`; without a question, one that the candidate was measured with."""
     assistant = (await call.routed()).assistant.name
-    found = await contest(call.database, assistant)
-    question = call.text or _measured_question(found)
-    answers = [_Answer(found.serving), _Answer(found.candidate)]
-    random.shuffle(answers)
-    row_id = await _begin(call, found, question, answers)
-    key = f"compare-{row_id}"
+
+    async def find() -> tuple[VersionName, Contest]:
+        found = await contest(call.database, assistant)
+        return found.serving.name, found
+
+    comparing = _Comparing(call)
     try:
         with call.line.beside(call.stop):
-            await _answer_both(call, key, question, answers)
+            await with_last_good(call.database, find, comparing.answer)
     except BaseException as error:
-        await _forget(call, row_id)
+        await comparing.forget()
         if not isinstance(error, Stopped):
             raise
-        call.show(Card(key, "The comparison was stopped", ("/compare makes another.",)))
+        call.show(Card(comparing.key, "The comparison was stopped", ("/compare makes another.",)))
         return
-    async with call.database.session() as session:
-        row = await session.get_one(Comparison, row_id)
-        row.first_answer, row.second_answer = (answer.text or NO_WORDS for answer in answers)
-    call.show(_open_card(row))
+    await comparing.finish()
 
 
 async def prefer(call: Call) -> None:
@@ -99,26 +108,71 @@ def _measured_question(found: Contest) -> str:
     return random.choice(questions)  # noqa: S311
 
 
-async def _begin(call: Call, found: Contest, question: str, answers: list[_Answer]) -> int:
-    async with call.database.session() as session:
-        row = Comparison(
-            channel_id=call.channel.id, assistant_id=found.assistant_id, asked_by=call.incoming.person,
-            question=question, first=str(answers[0].side.name), second=str(answers[1].side.name),
-        )  # fmt: skip
-        session.add(row)
-        await session.flush()
-        return row.id
+class _Comparing:
+    """One comparison until it is decided upon; of its rows and cards there is one, whichever versions answer."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._row: int | None = None
+        self._question = ""
+        self._answers: list[_Answer] = []
+
+    @property
+    def key(self) -> str:
+        return f"compare-{self._row}"
+
+    async def answer(self, found: Contest) -> None:
+        """Have both sides say something. Raises what the engine says of the version in service (NotFound, Refused),
+        BadInput where it cannot load the other one, and what `_answer_both` raises."""
+        self._question = self._question or self._call.text or _measured_question(found)
+        self._answers = [_Answer(found.serving), _Answer(found.candidate)]
+        random.shuffle(self._answers)
+        first, second = (str(answer.side.name) for answer in self._answers)
+        async with self._call.database.session() as session:
+            if self._row is None:
+                row = Comparison(
+                    channel_id=self._call.channel.id, assistant_id=found.assistant_id,
+                    asked_by=self._call.incoming.person, question=self._question, first=first, second=second,
+                )  # fmt: skip
+                session.add(row)
+                await session.flush()
+                self._row = row.id
+            else:
+                row = await session.get_one(Comparison, self._row)
+                row.first, row.second = first, second
+        try:
+            await _answer_both(self._call, self.key, self._question, self._answers)
+        except _Unloadable as unloadable:
+            if unloadable.side is found.serving:
+                raise unloadable.why from None
+            raise _left_out(found.candidate.name, unloadable.why) from None
+
+    async def finish(self) -> None:
+        """Keep what was said, and let an operator choose."""
+        async with self._call.database.session() as session:
+            row = await session.get_one(Comparison, self._row)
+            row.first_answer, row.second_answer = (answer.text or NO_WORDS for answer in self._answers)
+        self._call.show(_open_card(row))
+
+    async def forget(self) -> None:
+        """Keep nothing of it."""
+        if self._row is not None:
+            async with self._call.database.session() as session:
+                await session.delete(await session.get_one(Comparison, self._row))
 
 
-async def _forget(call: Call, row_id: int) -> None:
-    async with call.database.session() as session:
-        await session.delete(await session.get_one(Comparison, row_id))
+def _left_out(candidate: VersionName, why: ParlanceError) -> BadInput:
+    """For a version that nobody is answered by, so that there is nothing to fall back from."""
+    return BadInput(
+        f"{candidate} cannot be loaded: {trouble_of(why)}; put its files back from a backup, or have it left out "
+        f"with /reject {candidate.number}."
+    )
 
 
 async def _answer_both(call: Call, key: str, question: str, answers: list[_Answer]) -> None:
-    """Until both are said. Raises Stopped, EngineUnavailable; the other one is cancelled then."""
+    """Until both are said. Raises Stopped, EngineUnavailable, Busy, _Unloadable; the other one is cancelled then."""
     if call.engine.status.state != "ready":
-        call.show(Notice(f"{call.engine.status.sentence} I will answer as soon as it is ready.", passing=True))
+        call.show(Notice(as_soon_as_ready(call.engine.status.sentence), passing=True))
         await call.stop.unless(call.engine.wait_ready())
     tokenizer = await call.tokenizer()
     longest = min(call.settings.max_answer_tokens, call.engine.client.context // 2)
@@ -152,11 +206,14 @@ async def _say(call: Call, answer: _Answer, messages: list[Message], longest: in
     pieces = call.entrance.stream(
         answer.side.name, messages, sampling, assistant=answer.side.name.assistant, person=call.incoming.person
     )
-    async for piece in call.stop.through(pieces):
-        if isinstance(piece, Piece):
-            answer.pieces.append(piece.text)
-        else:
-            finished = True
+    try:
+        async for piece in call.stop.through(pieces):
+            if isinstance(piece, Piece):
+                answer.pieces.append(piece.text)
+            else:
+                finished = True
+    except (NotFound, Refused) as why:
+        raise _Unloadable(answer.side, why) from why
     if not finished:
         raise EngineUnavailable("The engine broke off before both answers were complete; please try /compare again.")
 

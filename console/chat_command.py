@@ -1,4 +1,4 @@
-"""`parlance chat NAME`: talk with an assistant in the terminal, through the same conversation as everywhere."""
+"""`parlance chat NAME`: talk with an assistant in the terminal. Nothing that is said here is kept."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from console.output import console, errors, print_json
 from console.workplace import Workplace, run, workplace
 from serving.adapters import ensure_untuned
 from serving.client import EngineClient, Finished, Piece, Sampling
+from serving.fallback import with_last_good
 from serving.prompt import Message, with_system
 from store.assistants import find_assistant, find_version
 from store.database import Database
@@ -35,7 +36,8 @@ def sampling_of(settings: Settings) -> Sampling:
 
 
 async def speaker_of(database: Database, settings: Settings, name: str) -> tuple[VersionName, str]:
-    """The version that answers for this assistant now, and its system prompt; `NAME@vN` asks for that version."""
+    """The version that answers for this assistant now, and its system prompt; `NAME@vN` asks for that version. Raises
+    NotFound, BadInput."""
     wanted = VersionName.parse(name) if "@" in name else None
     async with database.session() as session:
         assistant = await find_assistant(session, wanted.assistant if wanted else name)
@@ -61,20 +63,45 @@ def chat(
 
     async def work() -> dict[str, Any] | None:
         async with workplace() as place:
-            version, prompt = await speaker_of(place.database, place.settings, name)
+            version, _ = await speaker_of(place.database, place.settings, name)
             async with place.engine(lambda sentence: errors.print(sentence, markup=False)) as client:
                 if once is None:
-                    await _talk(place, client, version, prompt)
+                    await _talk(place, client, name, version)
                     return None
-                return await _ask(place, client, version, [*with_system(prompt, [_user(once)])], show=not json)
+                return await answer(place, client, name, [_user(once)], show=not json)
 
-    answer = run(work())
+    answered = run(work())
     if json:
-        print_json(answer)
+        print_json(answered)
 
 
 def _user(text: str) -> Message:
     return {"role": "user", "content": text}
+
+
+async def answer(
+    place: Workplace, client: EngineClient, name: str, said: list[Message], *, show: bool
+) -> dict[str, Any]:
+    """What `name` answers to the turns in `said`, printed as it comes where it is to be shown: its text, version,
+    tokens and seconds.
+
+    Where the version in service cannot be loaded, the assistant falls back, and the terminal says so; a version that
+    was asked for by its number does not. Raises what `EngineClient.stream` raises.
+    """
+
+    async def find() -> tuple[VersionName, tuple[VersionName, str]]:
+        found = await speaker_of(place.database, place.settings, name)
+        return found[0], found
+
+    async def ask(found: tuple[VersionName, str]) -> dict[str, Any]:
+        version, prompt = found
+        return await _ask(place, client, version, with_system(prompt, said), show=show)
+
+    if "@" in name:
+        return await ask((await find())[1])
+    return await with_last_good(
+        place.database, find, ask, told=lambda sentence: errors.print(sentence, markup=False, soft_wrap=True)
+    )
 
 
 async def _ask(
@@ -96,7 +123,7 @@ async def _ask(
     }
 
 
-async def _talk(place: Workplace, client: EngineClient, version: VersionName, prompt: str) -> None:
+async def _talk(place: Workplace, client: EngineClient, name: str, version: VersionName) -> None:
     console.print(f"Talking with {version}. An empty line ends; /reset forgets what was said.", markup=False)
     said: list[Message] = []
     while True:
@@ -111,7 +138,7 @@ async def _talk(place: Workplace, client: EngineClient, version: VersionName, pr
             console.print("Forgotten.")
             continue
         said.append(_user(text))
-        console.print(f"[bold]{version.assistant}[/bold]  ", end="")
+        console.print(f"[bold]{name.partition('@')[0]}[/bold]  ", end="")
         sys.stdout.flush()
-        answer = await _ask(place, client, version, with_system(prompt, said[-12:]), show=True)
-        said.append({"role": "assistant", "content": answer["text"]})
+        answered = await answer(place, client, name, said[-12:], show=True)
+        said.append({"role": "assistant", "content": answered["text"]})

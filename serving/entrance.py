@@ -1,9 +1,9 @@
 """The one way in to the engine for everybody who waits for an answer: chats and the gateway alike.
 
 Promises that no assistant and no person keeps others from the engine, that a request waits through a restart of the
-engine and is then answered, and that one whose engine broke off before the first word is asked once more. What the
-gate and promotions ask does not stand in this line: it goes to the engine's client, eight at a time at most, for which
-so many of the engine's places are kept free. Knows nothing of routes, nor of what is asked.
+engine and is then answered, and that one of which nothing was shown when its engine broke off is asked once more. What
+the gate and promotions ask does not stand in this line: it goes to the engine's client, eight at a time at most, for
+which so many of the engine's places are kept free. Knows nothing of routes, nor of what is asked.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _nobody(sentence: str) -> None:
 
 
 class Entrance:
-    """`requests`: how many the engine takes at once; `longest`: how many more may wait (None: as many as a WaitingLine takes)."""
+    """`requests`: how many the engine takes at once; `longest`: how many more may wait (None: as many as a WaitingLine
+    takes)."""
 
     def __init__(self, engine: Engine, requests: int = 32, longest: int | None = None) -> None:
         self._engine = engine
@@ -63,14 +64,22 @@ class Entrance:
         assistant: str,
         person: str,
         told: Callable[[str], None] = _nobody,
-        patience: float = LONGEST_WAIT,
+        patience: float | None = None,
+        at_once: bool = False,
     ) -> AsyncGenerator[Piece | Finished]:
         """Like `EngineClient.stream`, in turn. `assistant` is a name, `person` whatever tells one asker from another.
 
-        `told` gets a sentence whenever waiting is worth telling. Closing the iterator, or cancelling who reads it,
-        leaves the line or the place at once and ends the request in the engine. Raises what `EngineClient.stream`
-        raises, and Busy where the line is full or the wait longer than `patience` seconds.
+        `told` gets a sentence whenever waiting is worth telling. `patience` in seconds bounds the whole wait, for a
+        place and for an engine that is not ready; None: LONGEST_WAIT for a place, and for the engine as long as its
+        start takes. With `at_once` nothing is given before the answer is whole, so that one which broke off in the
+        middle is asked for once more as well. Closing the iterator, or cancelling who reads it, leaves the line or the
+        place at once and ends the request in the engine. Raises what `EngineClient.stream` raises, Busy where the line
+        is full or others would take too long, and EngineUnavailable where the engine would.
         """
+        came = time.monotonic()
+
+        def left() -> float | None:
+            return None if patience is None else max(0.0, patience - (time.monotonic() - came))
 
         def waits(seconds: float) -> None:
             if self._engine.status.state == "ready":
@@ -81,28 +90,44 @@ class Entrance:
 
         if (request := current()) is not None:
             request.asks(assistant)
-        async with self.line.place(assistant, person, patience=patience, told=waits):
+        bound = LONGEST_WAIT if patience is None else patience
+        async with self.line.place(assistant, person, patience=bound, told=waits):
             for last in (False, True):
-                await self._until_ready(told)
+                await self._until_ready(told, left())
                 began = time.monotonic()
-                begun = False
+                held: list[Piece | Finished] = []
+                shown = False
                 try:
                     async with aclosing(self._engine.client.stream(version, messages, sampling)) as pieces:
                         async for piece in pieces:
-                            begun = True
-                            yield piece
+                            if at_once:
+                                held.append(piece)
+                            else:
+                                shown = True
+                                yield piece
                 except EngineUnavailable:
-                    if last or begun:
+                    if last or shown:
                         raise
                     await self._until_noticed()
                 else:
                     self.line.took(time.monotonic() - began)
+                    for piece in held:
+                        yield piece
                     return
 
-    async def _until_ready(self, told: Callable[[str], None]) -> None:
-        if self._engine.status.state != "ready":
-            told(as_soon_as_ready(self._engine.status.sentence))
-            await self._engine.wait_ready()
+    async def _until_ready(self, told: Callable[[str], None], patience: float | None) -> None:
+        """Raises EngineUnavailable where it will not be, or not within so many seconds, as far as is known."""
+        status = self._engine.status
+        if status.state == "ready":
+            return
+        if patience is not None and (patience == 0.0 or (status.seconds_left or 0.0) > patience):
+            raise EngineUnavailable(status.sentence)
+        told(as_soon_as_ready(status.sentence))
+        try:
+            async with asyncio.timeout(patience):
+                await self._engine.wait_ready()
+        except TimeoutError:
+            raise EngineUnavailable(self._engine.status.sentence) from None
 
     async def _until_noticed(self) -> None:
         """After a break: until the engine is well, or known not to be."""

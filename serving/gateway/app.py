@@ -18,12 +18,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from config.errors import EngineUnavailable, NotFound, ParlanceError, Refused
+from config.errors import Busy, EngineUnavailable, ParlanceError
+from config.names import VersionName
 from config.settings import Settings
 from serving.entrance import Engine, Entrance
-from serving.fallback import fall_back
+from serving.fallback import with_last_good
 from serving.gateway.answer import Envelope, chunks, whole
-from serving.gateway.asking import ask, check_ready
+from serving.gateway.asking import ask
 from serving.gateway.connection import ClientGone, EventStream, unless_gone
 from serving.gateway.errors import ApiError, ErrorBody, translated
 from serving.gateway.guard import Guard
@@ -89,7 +90,10 @@ def create_gateway(
     @app.exception_handler(ParlanceError)
     async def failed(request: Request, error: ParlanceError) -> Response:
         log.warning("gateway_refused", key=request.state.key.name, reason=type(error).__name__)
-        return translated(error, engine.status.seconds_left).response()
+        status = engine.status
+        if isinstance(error, Busy) and status.state != "ready":  # it is the engine that all the others wait for
+            error = EngineUnavailable(status.sentence)
+        return translated(error, status.seconds_left).response()
 
     @app.exception_handler(RequestValidationError)
     async def misshapen(request: Request, error: RequestValidationError) -> Response:
@@ -126,23 +130,25 @@ def create_gateway(
     )  # fmt: skip
     async def complete(asked: ChatRequest, request: Request, key: Key) -> Any:
         """An assistant's answer to a conversation."""
-        while True:  # once, but for versions that cannot be loaded: each of those is out of service afterwards
+
+        async def find() -> tuple[VersionName, tuple[Served, Prepared]]:
             served = await find_served(database, key, asked.model)
-            check_ready(engine)
             tokenizer = await tokenizer_source()
             prepared = await asyncio.to_thread(
                 prepare, asked, tokenizer, served.system_prompt, key.leads, engine.client.context, settings
             )
-            try:
-                return await answered(asked, request, key, served, prepared)
-            except (NotFound, Refused) as why:  # the engine's word on the version, before any of the answer's
-                if asked.model == str(served.version):
-                    raise
-                await fall_back(database, served.version, why)
+            return served.version, (served, prepared)
+
+        async def answer(found: tuple[Served, Prepared]) -> Any:
+            return await answered(asked, request, key, *found)
+
+        if "@" in asked.model:  # that version, or none
+            return await answer((await find())[1])
+        return await with_last_good(database, find, answer)
 
     async def answered(asked: ChatRequest, request: Request, key: KnownKey, served: Served, prepared: Prepared) -> Any:
         envelope = Envelope(served.shown, key.name)
-        said = ask(entrance, served, key, prepared)
+        said = ask(entrance, served, key, prepared, at_once=not asked.stream)
         if not asked.stream:
             async with aclosing(said):
                 return await unless_gone(request, whole(envelope, said))

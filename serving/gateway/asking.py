@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from config.errors import EngineUnavailable
 from serving.client import Finished, Piece
-from serving.entrance import Engine, Entrance
+from serving.entrance import Entrance
 from serving.gateway.models import Served
 from serving.gateway.prompt import Prepared
 from serving.gateway.shapes import ToolCall
 from serving.gateway.tool_calls import CallReader
+from serving.waiting_line import LONGEST_WAIT
 from store.keys import KnownKey
 
 
@@ -32,18 +32,16 @@ class Ended:
 Said = str | ToolCall | Ended
 
 
-def check_ready(engine: Engine) -> None:
-    """Raises EngineUnavailable while it warms or is gone."""
-    if engine.status.state != "ready":
-        raise EngineUnavailable(engine.status.sentence)
-
-
-async def ask(entrance: Entrance, served: Served, key: KnownKey, prepared: Prepared) -> AsyncGenerator[Said]:
-    """Text and calls as they come, then one Ended. Each key is one asker. Raises as `Entrance.stream` does."""
+async def ask(
+    entrance: Entrance, served: Served, key: KnownKey, prepared: Prepared, *, at_once: bool
+) -> AsyncGenerator[Said]:
+    """Text and calls as they come, or all of them `at_once`; then one Ended. Each key is one asker, and waits for
+    LONGEST_WAIT in all, through restarts of the engine too. Raises as `Entrance.stream` does."""
     reader = CallReader()
     answer = entrance.stream(
-        served.version, prepared.messages, prepared.sampling, assistant=served.assistant, person=f"key:{key.id}"
-    )
+        served.version, prepared.messages, prepared.sampling, assistant=served.assistant, person=f"key:{key.id}",
+        patience=LONGEST_WAIT, at_once=at_once,
+    )  # fmt: skip
     async with aclosing(answer) as events:
         async for event in events:
             if isinstance(event, Piece):

@@ -10,7 +10,7 @@ from waiting import until
 
 from bots.compare import CHOSEN, NOT_HERE
 from bots.events import Answer, Card, Notice, Whisper
-from config.errors import EngineUnavailable
+from config.errors import EngineUnavailable, NotFound
 from store.tables import Assistant, Comparison, Message, Version
 from tuning.contest import contest
 from tuning.forgetting import forget
@@ -37,6 +37,19 @@ async def add_version(database, number, state="passed", *, in_service=False):
                             system_prompt=f"You are number {number}.", report=report))  # fmt: skip
         if in_service:
             (await session.get_one(Assistant, 1)).in_service = number
+
+
+def unload(fake_engine, name):
+    """From now on the engine has no version of this name, as where its files are gone."""
+    plain = fake_engine.stream
+
+    async def stream(version, messages, sampling):
+        if str(version) == name:
+            raise NotFound(f"There is no version {version}.")
+        async for event in plain(version, messages, sampling):
+            yield event
+
+    fake_engine.stream = stream
 
 
 @pytest.fixture
@@ -138,6 +151,34 @@ async def test_an_engine_that_breaks_off_is_one_sentence_and_leaves_nothing(oper
     assert notices(await operator("/compare Why?")) == ["The engine is restarting; please ask again."]
     assert fake_engine.running == 0
     async with database.session() as session:
+        assert (await session.scalars(select(Comparison))).all() == []
+
+
+async def test_where_the_version_in_service_cannot_be_loaded_the_last_good_one_is_compared(
+    operator, database, fake_engine
+):
+    for number in (1, 2, 3):
+        await add_version(database, number)
+    async with database.session() as session:
+        (await session.get_one(Assistant, 1)).in_service = 3
+    unload(fake_engine, "harbour@v3")
+    events = await operator("/compare Why?")
+    cards_of_it = [card for card in cards(events) if card.key.startswith("compare-")]
+    assert cards_of_it[-1].title == "Which answer is better?" and len({card.key for card in cards_of_it}) == 1
+    async with database.session() as session:
+        assert (await session.get_one(Assistant, 1)).in_service == 2
+        row = (await session.scalars(select(Comparison))).one()
+        assert {row.first, row.second} == {"harbour@v2", "harbour@v1"}
+    trouble = next(card for card in cards(await operator("Hello")) if card.key == "trouble-3")
+    assert trouble.title == "harbour@v3 went out of service by itself"
+
+
+async def test_a_candidate_that_cannot_be_loaded_is_told_and_what_serves_goes_on(operator, two, database, fake_engine):
+    unload(fake_engine, "harbour@v2")
+    (sentence,) = notices(await operator("/compare Why?"))
+    assert "harbour@v2 cannot be loaded" in sentence and "/reject 2" in sentence
+    async with database.session() as session:
+        assert (await session.get_one(Assistant, 1)).in_service == 1
         assert (await session.scalars(select(Comparison))).all() == []
 
 

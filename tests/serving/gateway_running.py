@@ -21,6 +21,7 @@ from serving.client import Finished, Piece, Sampling
 from serving.entrance import Entrance
 from serving.gateway.app import create_gateway
 from serving.prompt import Message, Tool
+from serving.waiting_line import WaitingLine
 from store.assistants import add_assistant
 from store.database import Database
 from store.keys import KeyRow, Leads, add_key
@@ -104,6 +105,7 @@ class Door:
     database: Database
     engine: Any
     tokenizer: Any
+    line: WaitingLine
 
     def client(self, key: str | None = None) -> AsyncOpenAI:
         """OpenAI's own client, which tries nothing twice."""
@@ -120,14 +122,16 @@ class Door:
 
 @asynccontextmanager
 async def running(
-    database: Database, settings: Settings, engine: Any, tokenizer: Any, *, requests: int = 32, a_minute: int = 1000
-) -> AsyncIterator[Door]:
+    database: Database, settings: Settings, engine: Any, tokenizer: Any, *, requests: int = 32, a_minute: int = 1000,
+    longest: int | None = None,
+) -> AsyncIterator[Door]:  # fmt: skip
     """The gateway over `engine`, with a key for all assistants."""
 
     async def source() -> Any:
         return tokenizer
 
-    app = create_gateway(database, settings, engine, Entrance(engine, requests), source)
+    entrance = Entrance(engine, requests, longest)
+    app = create_gateway(database, settings, engine, entrance, source)
     key, _ = await made_key(database, "everything", a_minute=a_minute)
     async with listening(app) as address:
-        yield Door(address, key, database, engine, tokenizer)
+        yield Door(address, key, database, engine, tokenizer, entrance.line)

@@ -18,6 +18,7 @@ from waiting import until
 from config.errors import EngineUnavailable
 from config.names import VersionName
 from config.settings import Settings
+from serving.gateway import asking
 from serving.gateway.limits import Windows
 from serving.gateway.tool_calls import CallReader
 from store.database import Database
@@ -279,26 +280,75 @@ async def test_more_answer_than_there_is_room_for_is_cut_to_the_room(door: Door)
     assert refusal(await door.ask(messages=nearly))["code"] == "context_length_exceeded"
 
 
-async def test_while_the_engine_warms_clients_are_told_when_to_come_back(door: Door) -> None:
-    door.engine.be("warming", "The engine is warming up.")
-    answer = await door.ask(stream=True)
-    assert answer.status_code == 503 and answer.headers["retry-after"] == "20"
-    assert refusal(answer) == {
-        "message": "The engine is warming up.", "type": "server_error", "param": None, "code": "engine_unavailable",
-    }  # fmt: skip
-    door.engine.status = replace(door.engine.status, seconds_left=200.0)
-    assert (await door.ask()).headers["retry-after"] == "60"  # more is no answer to OpenAI's client
+@pytest.mark.parametrize("state", ["warming", "unwell", "restarting"])
+async def test_who_asks_while_the_engine_is_away_waits_and_is_answered(door: Door, state: str) -> None:
+    door.engine.be(state, "The engine is not there.")
+    waiting = [asyncio.create_task(door.ask(stream=stream)) for stream in (True, False)]
     async with door.client() as client:
         assert (await client.models.list()).data
-        with pytest.raises(openai.InternalServerError):
+        waiting.append(asyncio.create_task(client.chat.completions.create(model="harbour", messages=HELLO)))
+        await until(lambda: door.line.taken == 3)
+        assert (await door.ask(model="nobody")).status_code == 404  # which no engine has to say
+        assert not any(task.done() for task in waiting) and not door.engine.requests
+        door.engine.be("ready", "The engine is ready.")
+        streamed, whole, completion = await asyncio.gather(*waiting)
+    assert (streamed.status_code, whole.status_code) == (200, 200) and "[DONE]" in streamed.text
+    assert completion.choices[0].message.content == "Hello there."
+
+
+async def test_a_client_that_waits_for_the_engine_and_goes_away_leaves_its_place(door: Door) -> None:
+    door.engine.be("restarting", "The engine is being started again.")
+    waiting = asyncio.create_task(door.ask())
+    await until(lambda: door.line.taken == 1)
+    waiting.cancel()
+    await until(lambda: door.line.taken == 0)
+    assert not door.engine.requests
+
+
+async def test_once_the_deadline_is_over_a_client_is_told_when_to_come_back(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "LONGEST_WAIT", 0.1)
+    door.engine.be("restarting", "The engine is being started again.")
+    answer = await door.ask(stream=True)
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "5"
+    assert refusal(answer) == {
+        "message": "The engine is being started again.", "type": "server_error", "param": None,
+        "code": "engine_unavailable",
+    }  # fmt: skip
+    assert door.line.taken == 0
+
+
+async def test_where_it_is_known_to_take_longer_than_the_deadline_a_client_is_told_at_once(door: Door) -> None:
+    door.engine.be("warming", "The engine is warming up.")
+    door.engine.status = replace(door.engine.status, seconds_left=400.0)
+    assert (await door.ask()).headers["retry-after"] == "60"  # more is no answer to OpenAI's client
+    door.engine.be("failed", "The engine failed.")
+    async with door.client() as client:
+        with pytest.raises(openai.InternalServerError, match="The engine failed"):
             await client.chat.completions.create(model="harbour", messages=HELLO)
+
+
+async def test_a_full_line_before_an_engine_that_is_away_is_no_fault_of_the_others(
+    database: Database, settings: Settings
+) -> None:
+    await two_assistants(database)
+    engine = ToldEngine()
+    engine.be("restarting", "The engine is being started again.")
+    async with running(database, settings, engine, ToolWords(), requests=1, longest=2) as door:
+        waiting = [asyncio.create_task(door.ask()) for _ in range(3)]
+        await until(lambda: door.line.waiting == 2)
+        late = await door.ask()
+        assert late.status_code == 503 and "started again" in refusal(late)["message"]
+        engine.be("ready", "The engine is ready.")
+        assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
 
 
 async def test_when_too_many_ask_the_rest_are_told_when_to_come_back(database: Database, settings: Settings) -> None:
     await two_assistants(database)
     go = asyncio.Event()
     engine = ToldEngine([[go, "Done."]])
-    async with running(database, settings, engine, ToolWords(), requests=1) as door:
+    async with running(database, settings, engine, ToolWords(), requests=1, longest=8) as door:
         waiting = [asyncio.create_task(door.ask()) for _ in range(20)]
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         first = done.pop().result()
@@ -376,6 +426,8 @@ async def test_an_engine_that_breaks_off_is_asked_once_more_and_then_it_is_said(
     door.engine.script = [[broken]]
     answer = await door.ask(stream=True)
     assert answer.status_code == 503 and refusal(answer)["code"] == "engine_unavailable"
+    door.engine.script = [["Here", broken], ["I am."]]
+    assert (await door.ask()).json()["choices"][0]["message"]["content"] == "I am."  # nothing of it was shown
     door.engine.script = [["Here", broken]]
     *said, last = await events(await door.ask(stream=True))
     assert last["error"]["message"] == str(broken) and "[DONE]" not in said
