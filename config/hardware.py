@@ -17,6 +17,7 @@ from typing import Literal
 import psutil
 
 from config.catalogue import CatalogueModel
+from config.learning_base import base_on_card, base_on_processor
 
 GIB = 1 << 30
 GpuSharing = Literal["reserve", "sleep", "separate"]
@@ -25,8 +26,6 @@ WHOLE_CARD = 0.9
 """Of a card's memory, what one process may take: drivers and others need the rest."""
 MOST_FOR_SERVING = 0.55
 """Where the card is large for the model, tuning gets the rest: more of it makes tuning faster, up to here."""
-TRAINING_TIMES, TRAINING_ROOM = 1.1, 4 << 30
-"""Tuning takes the weights and a bit, and so much for one step's activations, computed again in the backward pass."""
 SERVING_TIMES = 1.25
 """Serving takes at least the weights and a quarter for conversations and adapters."""
 ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -83,6 +82,8 @@ class Plan:
     training_share: float = 0.0
     """Of a card's memory, what tuning may take; 0 on a processor."""
     sharing: GpuSharing = "reserve"
+    four_bits: bool = False
+    """Whether the base is held in 4 bits while it is learnt on, because memory has no room for it as it is."""
 
     @property
     def sleeps(self) -> bool:
@@ -178,30 +179,34 @@ class CardShares:
     serving: float
     training: float
     reasons: tuple[str, ...]
+    four_bits: bool = False
 
 
-def card_shares(card: Gpu, weights: int, sharing: GpuSharing) -> CardShares:
-    """Split `card` by the policy; `weights` in bytes of 16-bit numbers."""
+def card_shares(card: Gpu, weights: int, sharing: GpuSharing, training_card: Gpu | None = None) -> CardShares:
+    """Split `card` by the policy; `weights` in bytes of 16-bit numbers. `training_card`: where tuning has another."""
     if sharing != "reserve":
         turns = "serving sleeps while tuning has it" if sharing == "sleep" else "tuning has a card of its own"
-        return CardShares(WHOLE_CARD, WHOLE_CARD, (f"{WHOLE_CARD:.0%} of the card for serving: {turns}",))
-    needed = (weights * TRAINING_TIMES + TRAINING_ROOM) / card.memory
-    training = min(max(needed, 1 - MOST_FOR_SERVING), WHOLE_CARD)
-    serving = round(max(0.0, WHOLE_CARD + 0.05 - training), 2)
-    reasons = [f"{serving:.0%} of the card for serving, {training:.0%} kept for tuning"]
-    if serving * card.memory < weights * SERVING_TIMES:
-        serving = WHOLE_CARD
-        training = 0.0
+        base = base_on_card(weights, int((training_card or card).memory * WHOLE_CARD))
+        reasons = (f"{WHOLE_CARD:.0%} of the card for serving: {turns}", *base.reasons)
+        return CardShares(WHOLE_CARD, WHOLE_CARD, reasons, base.four_bits)
+    beside = int(card.memory * (WHOLE_CARD + 0.05) - weights * SERVING_TIMES)
+    base = base_on_card(weights, beside)
+    if not base.fits:
         why = "model and tuning do not fit it together, so tuning needs the setting gpu_sharing as sleep or separate"
-        reasons = [f"{serving:.0%} of the card for serving: {why}"]
-    return CardShares(serving, round(training, 2), tuple(reasons))
+        return CardShares(WHOLE_CARD, 0.0, (f"{WHOLE_CARD:.0%} of the card for serving: {why}",))
+    training = max(base.needed, min(beside, card.memory * (1 - MOST_FOR_SERVING))) / card.memory
+    serving = round(WHOLE_CARD + 0.05 - training, 2)
+    reasons = (f"{serving:.0%} of the card for serving, {training:.0%} kept for tuning", *base.reasons)
+    return CardShares(serving, round(training, 2), reasons, base.four_bits)
 
 
 def plan(
-    hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16, sharing: GpuSharing = "reserve"
-) -> Plan:
+    hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16,
+    sharing: GpuSharing = "reserve", training_gpu: int = 1,
+) -> Plan:  # fmt: skip
     """Choose. `assistants`: how many may be in use at once; `rank`: the largest that training makes; `sharing`: how
-    tuning and serving live on one card."""
+    tuning and serving live on one card; `training_gpu`: the number of the card that tuning has where that is
+    `separate`."""
     reasons: list[str] = []
     engine_rank = _rank_for_engine(rank)
     reasons.append(f"adapters of rank {engine_rank}: the largest that training makes here is {rank}")
@@ -212,12 +217,13 @@ def plan(
         room = adapter_room(assistants, REQUESTS_ON_GPU, each, card.memory, hardware.memory)
         reasons.append(f"{card.name} with {card.memory / GIB:.0f} GiB: everything in bfloat16 on it")
         reasons += room.reasons
-        shares = card_shares(card, weights, sharing)
+        another = hardware.gpus[training_gpu] if sharing == "separate" and training_gpu < len(hardware.gpus) else None
+        shares = card_shares(card, weights, sharing, another)
         reasons += shares.reasons
         return Plan(
             "cuda", "bfloat16", shares.serving, 0, room.slots, engine_rank, room.kept,
             min(model.context, 8192), REQUESTS_ON_GPU, max(1, hardware.cores - 1), tuple(reasons),
-            shares.training, sharing,
+            shares.training, sharing, shares.four_bits,
         )  # fmt: skip
     small = model.parameters < 500_000_000
     dtype = "float32" if small or not hardware.fast_bf16 else "bfloat16"
@@ -236,7 +242,10 @@ def plan(
     room = adapter_room(assistants, REQUESTS_ON_CPU, each, hardware.memory, hardware.memory)
     reasons += room.reasons
     reasons.append(f"a memory of {context} tokens: what the model was trained for, kept small on a processor")
+    # What is free now, and no more than what is once the engine has its part.
+    base = base_on_processor(weights, min(hardware.memory_free, hardware.memory - weights - kv * GIB))
+    reasons += base.reasons
     return Plan(
         "cpu", dtype, 0.0, kv * GIB, room.slots, engine_rank, room.kept,
-        context, REQUESTS_ON_CPU, hardware.cores, tuple(reasons), sharing=sharing,
+        context, REQUESTS_ON_CPU, hardware.cores, tuple(reasons), sharing=sharing, four_bits=base.four_bits,
     )  # fmt: skip

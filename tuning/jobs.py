@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from config.catalogue import find_model
+from config.catalogue import CatalogueModel, find_model
 from config.errors import NotFound, Refused
-from config.hardware import plan, probe
+from config.hardware import Plan, plan, probe
 from config.names import VersionName
 from config.settings import Settings
 from store.assistants import find_assistant
@@ -32,6 +32,10 @@ FLOPS_A_CORE = 3e10
 FLOPS_A_CARD = 2e14
 GATE_SECONDS = 45
 FOLLOW_EVERY = 0.3
+IN_FOUR_BITS = (
+    "Memory here is short, so it would learn on the base model held in 4 bits; it is measured, and answers, on the "
+    "base model as it is."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
     async with database.long_session() as session:
         assistant = await find_assistant(session, assistant_name)
         found = await measure(session, assistant.id)
-        seconds = await _estimate(session, settings, assistant, found)
+        here = await asyncio.to_thread(_plan, settings, find_model(assistant.base_model))
+        seconds = await _estimate(session, here, assistant, found)
     since = VersionName(assistant.name, assistant.in_service) if assistant.in_service is not None else None
     enough = found.examples >= MIN_EXAMPLES
     messages = found.messages
@@ -63,6 +68,8 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
             f"It would learn from {found.examples:,} answers in {messages:,} messages by {found.people:,} "
             f"{'person' if found.people == 1 else 'people'}, in about {minutes:,} minute{'' if minutes == 1 else 's'}."
         )
+        if here.four_bits:
+            sentence += f" {IN_FOUR_BITS}"
     else:
         there = "is 1 answer" if found.examples == 1 else f"are {found.examples} answers"
         sentence = (
@@ -73,7 +80,11 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
     )  # fmt: skip
 
 
-async def _estimate(session: AsyncSession, settings: Settings, assistant: Assistant, found: Curated) -> int:
+def _plan(settings: Settings, model: CatalogueModel) -> Plan:
+    return plan(probe(settings.home), model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu)
+
+
+async def _estimate(session: AsyncSession, here: Plan, assistant: Assistant, found: Curated) -> int:
     """Seconds: as the last job of this base model went, by examples; before there is one, from its arithmetic."""
     model = find_model(assistant.base_model)
     last: Job | None = await session.scalar(
@@ -86,9 +97,7 @@ async def _estimate(session: AsyncSession, settings: Settings, assistant: Assist
         took = (last.ended_at - last.started_at).total_seconds()
         each = max(0.0, took - GATE_SECONDS) / int(last.plan["examples"])
         return round(GATE_SECONDS + each * found.examples)
-    hardware = probe(settings.home)
-    device = plan(hardware, model).device
-    speed = FLOPS_A_CARD if device == "cuda" else FLOPS_A_CORE * hardware.cores
+    speed = FLOPS_A_CARD if here.device == "cuda" else FLOPS_A_CORE * here.training_threads
     work = 6 * model.parameters * found.examples * TOKENS_AN_EXAMPLE * EPOCHS
     return round(GATE_SECONDS + work / speed)
 

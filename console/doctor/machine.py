@@ -120,5 +120,6 @@ def check_page(settings: Settings) -> Finding:
 
 def check_plan(settings: Settings, hardware: Hardware) -> list[Finding]:
     """How the engine and training are run here, and why."""
-    chosen = planned(settings.paths, find_model(settings.base_model), hardware, settings.gpu_sharing)
+    model = find_model(settings.base_model)
+    chosen = planned(settings.paths, model, hardware, settings.gpu_sharing, settings.training_gpu)
     return [Finding("Plan", "ok", reason) for reason in chosen.reasons]
