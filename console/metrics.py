@@ -8,19 +8,24 @@ that it names assistants and nothing that anybody wrote.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Select, func, select
 
+from serving.busiest import Busiest
 from serving.entrance import Engine, Entrance
+from serving.metrics import NAMED_ASSISTANTS
 from serving.ownership import State
 from store.database import Database
 from store.tables import Account, Assistant, Job, Promotion
 
-JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
+ENDED = ("done", "failed", "cancelled")
+JOB_STATES = ("queued", "running", *ENDED)
 ACTIONS = ("promote", "rollback", "withdraw")
 TAKEN = (
     *("num_requests_running", "num_requests_waiting", "num_preemptions_total", "kv_cache_usage_perc"),
@@ -45,6 +50,29 @@ class _Moves(Collector):
         return [moves]
 
 
+class _EndedJobs:
+    """Runs of tuning that have ended, by assistant and how: what the database has now, told as counters that never
+    fall, of which the busiest assistants have their own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.busiest = Busiest(NAMED_ASSISTANTS, self._end)
+        self._known: Counter[tuple[str, str]] = Counter()
+        self._told = CounterMetric(
+            "parlance_jobs_ended", "Runs of tuning that ended, by assistant and by how: done, failed, cancelled",
+            ("assistant", "outcome"), registry=registry,
+        )  # fmt: skip
+
+    def take(self, counts: dict[tuple[Any, ...], int]) -> None:
+        """`counts` by assistant and state, of all that there are."""
+        for (assistant, outcome), count in counts.items():
+            for _ in range(count - self._known[assistant, outcome]):
+                self._told.labels(self.busiest.label(assistant), outcome).inc()
+            self._known[assistant, outcome] = count
+
+    def _end(self, assistant: str) -> None:
+        self._told.remove_by_labels({"assistant": assistant})
+
+
 class PlatformMetrics:
     """Gathers when it is asked."""
 
@@ -58,6 +86,7 @@ class PlatformMetrics:
         waiting.set_function(lambda: entrance.line.waiting)
         self._state = Gauge("parlance_engine_state", "1 for the state that holds", ("state",), registry=registry)
         self._jobs = Gauge("parlance_jobs", "Runs of tuning, by state", ("state",), registry=registry)
+        self._ended = _EndedJobs(registry)
         self._progress = Gauge(
             "parlance_job_progress_ratio", "How far the running job is: 0 to 1; 0 where none runs", registry=registry
         )
@@ -81,6 +110,9 @@ class PlatformMetrics:
         jobs = await self._counts(select(Job.state, func.count()).group_by(Job.state))
         for name in JOB_STATES:
             self._jobs.labels(name).set(jobs.get((name,), 0))
+        by_assistant = (Assistant.name, Job.state)
+        ended = select(*by_assistant, func.count()).join(Job, Job.assistant_id == Assistant.id)
+        self._ended.take(await self._counts(ended.where(Job.state.in_(ENDED)).group_by(*by_assistant)))
         moves = await self._counts(select(Promotion.action, func.count()).group_by(Promotion.action))
         self._moves.counts = {action: moves.get((action,), 0) for action in ACTIONS}
         tuned = Assistant.in_service.is_not(None)

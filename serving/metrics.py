@@ -4,7 +4,9 @@ Promises a bounded number of time series whatever comes (serving/busiest.py), th
 once with how it ended, and that no figure holds anything a person wrote. One object a client, with a registry of its
 own; knows neither the database nor who reads it.
 
-Time to the first token counts from when somebody began to wait, so it has any line before the engine in it.
+Which adapters the engine holds it does not say: vLLM tells of those that requests run with or wait for
+(`vllm:lora_requests_info`), not of those it keeps. So its cache is followed here, by what is asked for. Time to the
+first token counts from when somebody began to wait, so it has any line before the engine in it.
 """
 
 from __future__ import annotations
@@ -98,7 +100,11 @@ class ServingMetrics:
             "parlance_adapter_loads", "Adapters swapped in: requests for one that the engine did not hold",
             registry=registry,
         )  # fmt: skip
-        resident = Gauge("parlance_adapters_resident", "Adapters that the engine holds in memory", registry=registry)
+        resident = Gauge(
+            "parlance_adapters_resident",
+            "Adapters that the engine holds in memory, worked out from what it was asked for by the rule of its cache",
+            registry=registry,
+        )
         resident.set_function(lambda: len(self._adapters))
         by_assistant = (self.requests, self.prompt_tokens, self.answer_tokens, self.first_token, self.rate)
         self._by_assistant: tuple[Counter | Histogram, ...] = by_assistant

@@ -23,8 +23,8 @@ from config.names import VersionName
 from console.health import LEAST_ROOM, Readiness, add_health
 from console.metrics import TAKEN, PlatformMetrics
 from serving.entrance import Entrance
-from serving.metrics import ServingMetrics
-from store.assistants import add_assistant
+from serving.metrics import NAMED_ASSISTANTS, ServingMetrics
+from store.assistants import add_assistant, find_assistant
 from store.tables import Account, Job, Promotion
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "docs" / "grafana-dashboard.json"
@@ -117,6 +117,30 @@ async def test_the_figures_tell_of_engine_line_jobs_promotions_and_accounts(plat
     assert [key for key in found if key[0] == "parlance_accounts"] == [("parlance_accounts", "on", "telegram")]
     assert found["parlance_requests_queued",] == 0 and found["parlance_adapters_resident",] == 1
     assert found["vllm:num_requests_running", "0", "demo"] == 2
+
+
+async def test_ended_jobs_are_counted_by_assistant_and_a_thousand_of_these_are_fifty_names(platform, database):
+    async def counted():
+        found = samples(await platform.get("/metrics"))
+        return {key[1:]: count for key, count in found.items() if key[0] == "parlance_jobs_ended_total"}
+
+    async def end(name, *states):
+        async with database.session() as session:
+            row = await find_assistant(session, name)
+            session.add_all(Job(assistant_id=row.id, state=state, asked_by="somebody") for state in states)
+
+    async with database.session() as session:
+        for number in range(1000):
+            await add_assistant(session, f"a{number}", "You are kind.", "demo")
+    await end("a7", "done", "done", "failed", "running")
+    assert await counted() == await counted() == {("a7", "done"): 2, ("a7", "failed"): 1}
+    await end("a7", "cancelled", "done")
+    assert await counted() == {("a7", "done"): 3, ("a7", "failed"): 1, ("a7", "cancelled"): 1}
+    for number in range(1000):
+        await end(f"a{number}", "done")
+    found = await counted()
+    assert len({name for name, _ in found}) == NAMED_ASSISTANTS + 1
+    assert found["a7", "done"] == 4 and sum(found.values()) == 1005
 
 
 async def test_of_the_engine_s_figures_none_comes_through_that_grows_with_adapters(platform):
