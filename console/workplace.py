@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from config.settings import Settings, load_settings
 from serving.client import EngineClient
-from serving.supervisor import engine_lease
+from serving.lease import engine_lease
 from store.database import Database, open_database
 
 T = TypeVar("T")

@@ -1,9 +1,9 @@
 """The client of one engine: answers streamed or whole, and the log-probabilities of a given conversation.
 
 Promises that closing or cancelling a stream ends the request in the engine, that no wait is without end, and that
-whatever fails is an error of our tree. Every request names a version, so every request has an adapter. Knows
-neither assistants nor who started the engine. aiohttp carries it, whose parser is in C:
-reading a streamed answer costs it a fraction of what httpx takes.
+whatever fails is an error of our tree, an answer that was cut included. Every request names a version, so every request
+has an adapter. Knows neither assistants nor who started the engine. aiohttp carries it, whose parser is in C: reading a
+streamed answer costs it a fraction of what httpx takes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
-from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
+from config.errors import EngineUnavailable
 from config.names import VersionName
 from config.request import current
 from serving.metrics import ServingMetrics
 from serving.prompt import Message
+from serving.refusals import BROKEN_OFF, refusal, said
 from serving.wholeness import Wholeness
 
 CONNECT_SECONDS = 5.0
@@ -35,7 +36,8 @@ HEALTH_SECONDS = 10.0
 KEPT_SECONDS = 2.0
 """How long an idle connection is used again: well under the 5 s after which the engine closes it."""
 CHAT = "/v1/chat/completions"
-BROKEN_OFF = "The engine broke off in the middle of the answer; ask again."
+WHOLE = ("stop", "length")
+"""How an answer ends that is whole; an engine that is being ended says “abort”."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +188,13 @@ class EngineClient:
         pieces: list[str] = []
         reason: str | None = None
         usage: dict[str, int] = {}
-        with self.metrics.request(version) as measured, _said(version):
+        with self.metrics.request(version) as measured, said(version):
             await self._check(version)
             async with asyncio.timeout(FIRST_TOKEN_SECONDS):
                 answer = await self._http.post(CHAT, data=_encoded(body), headers=_request_id())
             try:
                 if answer.status != 200:
-                    raise await _refusal(answer, version)
+                    raise await refusal(answer, version)
                 rest = b""
                 # Read to its end, not to [DONE]: only then can the connection be used again.
                 while not answer.content.at_eof():
@@ -215,7 +217,7 @@ class EngineClient:
                                 yield Piece(text)
             finally:
                 answer.close()  # one that was read to its end has let its connection go already
-            if reason is None:
+            if reason not in WHOLE:
                 raise EngineUnavailable(BROKEN_OFF)
             measured.tokens(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
         seconds = time.perf_counter() - asked
@@ -248,15 +250,17 @@ class EngineClient:
             "prompt_logprobs": 0,
             "return_token_ids": True,
         }
-        with _said(version):
+        with said(version):
             await self._check(version)
             async with (
                 asyncio.timeout(FIRST_TOKEN_SECONDS),
                 self._http.post(CHAT, data=_encoded(body)) as answer,
             ):
                 if answer.status != 200:
-                    raise await _refusal(answer, version)
+                    raise await refusal(answer, version)
                 scored = json.loads(await answer.read())
+        if scored["choices"][0]["finish_reason"] not in WHOLE:
+            raise EngineUnavailable(BROKEN_OFF)
         ids: list[int] = scored["prompt_token_ids"]
         # One entry a token, by token id as text; where the likeliest token is there too, ours is picked out by id.
         chosen = zip(ids, scored["prompt_logprobs"], strict=True)
@@ -283,37 +287,3 @@ def _request_id() -> dict[str, str] | None:
 def _encoded(body: dict[str, Any]) -> bytes:
     """As JSON. Raises UnicodeEncodeError for lone surrogates."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-@contextmanager
-def _said(version: VersionName) -> Iterator[None]:
-    """Turns what the network does into our errors."""
-    try:
-        yield
-    except TimeoutError:
-        raise EngineUnavailable(f"The engine took too long to answer as {version}; ask again later.") from None
-    except UnicodeEncodeError:
-        raise BadInput("The text holds characters that are not valid Unicode; leave them out.") from None
-    except aiohttp.ClientConnectorError as error:
-        raise EngineUnavailable("The engine is not there yet or no more; ask again in a minute.") from error
-    except (aiohttp.ClientError, ConnectionError, json.JSONDecodeError) as error:
-        raise EngineUnavailable(BROKEN_OFF) from error
-
-
-async def _refusal(answer: aiohttp.ClientResponse, version: VersionName) -> ParlanceError:
-    """The error for an answer that is not 200."""
-    try:
-        message = str(json.loads(await answer.read())["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = ""
-    if answer.status == 404:
-        return NotFound(f"There is no version {version} here whose files are as they were made; choose another one.")
-    if answer.status == 400 and "could not be loaded" in message:
-        return Refused(f"This engine cannot load {version}; it was made for another base model or a larger rank.")
-    if answer.status == 400 and ("context length" in message or "max_tokens" in message):
-        return BadInput("The conversation is too long for this model; begin anew or say it in fewer words.")
-    if answer.status == 400:
-        return BadInput("The engine cannot take this conversation; begin anew.")
-    if answer.status == 401:
-        return EngineUnavailable("The engine here belongs to another installation; stop that one first.")
-    return EngineUnavailable("The engine could not answer; ask again in a minute.")

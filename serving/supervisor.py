@@ -12,37 +12,30 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from config.catalogue import find_model
-from config.errors import BadInput, EngineUnavailable, ParlanceError, Refused
+from config.errors import BadInput, EngineUnavailable, ParlanceError
 from config.hardware import Plan
 from config.names import VersionName, untuned
 from config.settings import Settings
 from serving.adapters import ensure_untuned
 from serving.client import EngineClient
 from serving.engine import launch, rotate
+from serving.failures import Failures, tried_again
 from serving.handover import Succession, successor
 from serving.leashed import leashed
 from serving.metrics import ServingMetrics
-from serving.ownership import EngineRecord, Ownership, State, live_record
+from serving.ownership import EngineRecord, Ownership, State
+from serving.pulse import HEALTH_EVERY, Pulse
 from serving.sizing import Size, planned
-from serving.vitals import go_on, halted
 from serving.wholeness import Wholeness
 from store.crypto import Cipher
 
-HEALTH_EVERY, ANSWER_SECONDS = 1.0, 3.0
-"""Together with what a look takes, well under 5 s: so soon is an engine known not to answer."""
-HALTED_SECONDS, UNWELL_SECONDS = 8.0, 30.0
-"""How long a stopped engine is left alone, and one that does not answer."""
-LONGEST_BACK_OFF = 60.0
-STEADY_SECONDS = 60.0
-"""An engine that was ready for so long starts the back-off anew when it ends."""
-FAILURES_TO_TELL = 3
 FIRST_GUESS_SECONDS = 75.0
 READY = "The engine is ready."
 
@@ -77,6 +70,7 @@ class EngineSupervisor:
         self._why = "The engine is not running."
         self._began: float | None = None
         """When the engine that is awaited was started, or will be; by the monotonic clock."""
+        self._failures = Failures(self.log_file.name)
         self._engine: Succession | None = None
         self._exchanging = asyncio.Lock()
         self._asked_for = False
@@ -97,8 +91,11 @@ class EngineSupervisor:
     @property
     def status(self) -> EngineStatus:
         """How things stand now."""
+        since = time.monotonic() - self._began if self._began is not None else 0.0
         if self._state in ("warming", "restarting") and self._began is not None:
-            return self.expected(self._state, self._why, time.monotonic() - self._began)
+            return self.expected(self._state, self._why, since)
+        if self._state == "failed":
+            return EngineStatus("failed", tried_again(self._why, -since), self._usual_seconds() - since)
         if self._state == "ready":
             return EngineStatus("ready", f"{self._why} {self.notice}".strip(), 0.0)
         return EngineStatus(self._state, self._why, None)
@@ -131,7 +128,7 @@ class EngineSupervisor:
             async with asyncio.timeout(timeout):
                 while self._state != "ready":
                     if self._state in ("off", "failed"):
-                        raise EngineUnavailable(self._why)
+                        raise EngineUnavailable(self.status.sentence)
                     await self._changed.wait()
         except TimeoutError:
             raise EngineUnavailable(self.status.sentence) from None
@@ -180,30 +177,30 @@ class EngineSupervisor:
             await engine.end()
 
     async def _keep_running(self) -> None:
-        try:
-            await self._own()
-            failures = 0
-            while True:
+        """For good: whatever becomes of an engine, another one is started after it."""
+        while True:
+            ready_for, wrong = 0.0, None
+            try:
+                if not self.ownership.held:
+                    await self._own()
                 ready_for = await self._one_life()
-                if self._asked_for:
-                    self._asked_for = False
-                    continue
-                failures = 1 if ready_for > STEADY_SECONDS else failures + 1
-                pause = min(LONGEST_BACK_OFF, 2.0 ** (failures - 1))
-                self._began = time.monotonic() + pause
-                log.warning("the engine ended; see %s", self.log_file)
-                if failures >= FAILURES_TO_TELL:
-                    why = f"The engine failed {failures} times in a row; the end of logs/{self.log_file.name} says why"
-                    self._say("failed", f"{why}, and it is tried again in {pause:.0f} seconds.")
-                else:
-                    self._say("restarting", "The engine ended unexpectedly and is being started again.")
-                await asyncio.sleep(pause)
-        except ParlanceError as error:  # trying again would not help
-            log.exception("the engine cannot be run")
-            self._say("failed", str(error))
-        except Exception:
-            log.exception("the engine's supervisor broke")
-            self._say("failed", "The engine cannot be run because of an error in Parlance itself; the log says more.")
+            except ParlanceError as error:  # somebody has to mend it; until then trying again costs little
+                log.exception("the engine cannot be run")
+                wrong = str(error)
+            except Exception:
+                log.exception("the engine's supervisor broke")
+                wrong = "The engine cannot be run because of an error in Parlance itself, and the log says more."
+            asked_for, self._asked_for = self._asked_for, False
+            if asked_for and wrong is None:
+                continue
+            pause = self._failures.one_more(ready_for)
+            self._began = time.monotonic() + pause
+            if wrong is not None or self._failures.many:
+                self._say("failed", wrong or self._failures.sentence)
+            else:
+                self._say("restarting", "The engine ended unexpectedly and is being started again.")
+            log.warning("the engine ended and is started again in %.0f s; see %s", pause, self.log_file)
+            await asyncio.sleep(pause)
 
     async def _own(self) -> None:
         """Until this process owns the home's engine and nothing of a former one runs."""
@@ -224,7 +221,7 @@ class EngineSupervisor:
         self._engine = engine = Succession(first, self.paths.engine_socket)
         ended = asyncio.create_task(engine.wait())
         try:
-            self._say(self._state if self._state != "failed" else "restarting", self._why_starting())
+            self._say(*self._starting())
             if not await self._becomes_ready(ended):
                 return 0.0
             ready = time.monotonic()
@@ -238,15 +235,21 @@ class EngineSupervisor:
             self._engine = None
             self.client.metrics.engine_ended()
 
-    def _why_starting(self) -> str:
-        return "The engine is warming up." if self._state == "warming" else "The engine is being started again."
+    def _starting(self) -> tuple[State, str]:
+        if self._failures.many:
+            return "restarting", f"{self._failures.sentence}; it is being tried again."
+        if self._state == "warming":
+            return "warming", "The engine is warming up."
+        return "restarting", "The engine is being started again."
 
     async def _becomes_ready(self, ended: asyncio.Task[int]) -> bool:
-        """Until it answers as the untuned model; False where it ended first."""
-        while not await self.client.healthy():
+        """Until it answers as the untuned model; False where it ended first. How long that takes nobody knows: a model
+        may have to be fetched first."""
+        pulse = Pulse(self.client, lambda: self.pid)
+        while await pulse.look() != "well":
             if ended.done():
                 return False
-            await asyncio.wait({ended}, timeout=0.5)
+            await asyncio.wait({ended}, timeout=HEALTH_EVERY / 2)
         try:
             await self.client.warm(self.untuned)
         except EngineUnavailable:
@@ -254,26 +257,16 @@ class EngineSupervisor:
         return True
 
     async def _watch(self, ended: asyncio.Task[int]) -> None:
-        """Until the engine has ended, or has not been well for too long. One that somebody stopped (SIGSTOP) is told
-        from one that is busy by the kernel, and after a while is let go on: answers under way go on with it."""
-        silent, looked = 0.0, time.monotonic()
-        while not ended.done() and silent < UNWELL_SECONDS:
-            stopped = await asyncio.to_thread(halted, self.pid or 0)
-            well = not stopped and await self.client.healthy(ANSWER_SECONDS)
-            # A longer gap than between two looks means that it was us who stood still.
-            silent += min(time.monotonic() - looked, HEALTH_EVERY + ANSWER_SECONDS)
-            looked = time.monotonic()
-            if well:
-                silent = 0.0
-                if self._state == "unwell":
-                    log.info("the engine answers again")
-                    self._say("ready", READY)
-            elif not ended.done():
-                if self._state == "ready":
-                    log.warning("the engine does not answer%s", ", because it was stopped" if stopped else "")
-                    self._say("unwell", "The engine does not answer; if it stays so, it is started again by itself.")
-                if stopped and silent > HALTED_SECONDS:
-                    go_on(stopped)
+        """Until the engine has ended, or has not been well for too long."""
+        pulse = Pulse(self.client, lambda: self.pid)
+        while not ended.done() and not pulse.lost:
+            beat = await pulse.look()
+            if beat == "well" and self._state == "unwell":
+                log.info("the engine answers again")
+                self._say("ready", READY)
+            elif beat != "well" and not ended.done() and self._state == "ready":
+                log.warning("the engine does not answer%s", ", because it was stopped" if beat == "stopped" else "")
+                self._say("unwell", "The engine does not answer; if it stays so, it is started again by itself.")
             self._keep_log_small()
             await asyncio.wait({ended}, timeout=HEALTH_EVERY)
 
@@ -322,7 +315,6 @@ class EngineSupervisor:
                 log.warning("how the engine is could not be written down (%s)", error.strerror)
 
     def _record(self) -> EngineRecord:
-
         return EngineRecord(
             owner=os.getpid(),
             socket=str(self.paths.engine_socket),
@@ -334,48 +326,3 @@ class EngineSupervisor:
             sentence=self._why,
             size=Size.of(self.plan),
         )
-
-
-@asynccontextmanager
-async def engine_lease(
-    settings: Settings, cipher: Cipher, say: Callable[[str], None] = lambda sentence: None
-) -> AsyncIterator[EngineClient]:
-    """A client of a ready engine: of the one that another process keeps on this home, else of one of our own, which
-    is stopped at the end. `say` is told how far it is, a sentence at a time.
-
-    Raises EngineUnavailable where it cannot be had, Refused where another base model is being served here.
-    """
-    supervisor = EngineSupervisor(settings, cipher)
-    told = ""
-    try:
-        while True:
-            status = await _status_of_home(supervisor)
-            if status.state == "ready":
-                break
-            if status.state == "failed":
-                raise EngineUnavailable(status.sentence)
-            if status.sentence != told:
-                say(status.sentence)
-                told = status.sentence
-            await asyncio.sleep(0.5)
-        yield supervisor.client
-    finally:
-        await supervisor.stop()
-
-
-async def _status_of_home(supervisor: EngineSupervisor) -> EngineStatus:
-    """How the engine of this home is, whoever owns it; where nobody does, `supervisor` becomes its owner."""
-    if supervisor.ownership.acquire():
-        supervisor.start()
-        return supervisor.status
-    record = live_record(supervisor.paths)
-    if record is None:
-        return EngineStatus("warming", "The engine is warming up.", None)
-    if record.model != supervisor.model.name:
-        raise Refused(f"Parlance is serving {record.model} here; stop it before using another base model.")
-    if record.state == "ready":
-        well = await supervisor.client.healthy()
-        return EngineStatus("ready" if well else "restarting", "The engine is being started again.", None)
-    if record.state in ("failed", "unwell", "asleep") or record.pid == 0:
-        return EngineStatus(record.state, record.sentence, None)
-    return supervisor.expected(record.state, record.sentence, time.time() - record.started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import re
 import shutil
 import time
 from pathlib import Path
@@ -16,12 +17,17 @@ from config.settings import Settings
 from console.doctor.finding import Finding, Repair
 from console.doctor.home import leftover_homes
 from console.sizes import size, taken
+from serving.failures import tried_again
 from serving.ownership import Ownership, live_record, read_record
 from store.database import Database
 from store.tables import Assistant, Job
 
 STAGED_SECONDS = 3600.0
 """A staged folder so old is nobody's any more: making one takes a minute."""
+
+LOOKED_THROUGH, LONGEST_WORDS = 200_000, 200
+"""Bytes at the end of the engine's log, and characters that are shown of an error in it."""
+_ERROR = re.compile(r"\b((?:\w+\.)*[A-Z]\w*(?:Error|Exception): \S[^\r\n]*)")
 
 
 async def look(settings: Settings, database: Database) -> list[Finding]:
@@ -39,7 +45,11 @@ def check_engine(settings: Settings) -> Finding:
     record = live_record(settings.paths)
     if record is not None:
         if record.state == "failed":
-            return Finding("Running", "wrong", record.sentence, f"See the end of {settings.paths.logs / 'engine.log'}")
+            log = settings.paths.logs / "engine.log"
+            found = tried_again(record.sentence, record.started - time.time())
+            if words := last_error(log):
+                found = f"{found} Its last error: {words}"
+            return Finding("Running", "wrong", found, f"Mend what the end of {log} says; it is tried again by itself")
         return Finding("Running", "ok", record.sentence)
     left = read_record(settings.paths)
     if left is None:
@@ -48,6 +58,18 @@ def check_engine(settings: Settings) -> Finding:
     found = "a Parlance that is gone left its engine running" if alive else "a Parlance that was killed left its note"
     repair = Repair("end what is left of it", lambda: asyncio.to_thread(_end, settings.paths))
     return Finding("Running", "warning", found, "The next start ends it; or: parlance doctor --repair", repair)
+
+
+def last_error(log: Path) -> str | None:
+    """The last line in an engine's log that names an error of its own, as far as it can be read."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - LOOKED_THROUGH))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    errors = [words for words in _ERROR.findall(text) if "root cause above" not in words]
+    return str(errors[-1])[:LONGEST_WORDS] if errors else None
 
 
 def _end(paths: Paths) -> None:

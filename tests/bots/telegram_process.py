@@ -23,8 +23,9 @@ from bots.telegram.connector import TelegramConnector
 from config.names import VersionName
 from config.settings import load_settings
 from serving.client import Finished, Piece, Sampling
+from serving.lease import engine_lease
 from serving.prompt import Message
-from serving.supervisor import EngineStatus, engine_lease
+from serving.supervisor import EngineStatus
 from store.crypto import load_cipher
 from store.database import open_database
 from store.tables import Account

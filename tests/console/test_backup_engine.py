@@ -14,9 +14,9 @@ from config.settings import load_settings
 from console.backup import back_up, restore
 from serving.adapters import publish
 from serving.client import EngineClient, Sampling
+from serving.lease import engine_lease
 from serving.prompt import with_system
 from serving.router import Place, route, set_route
-from serving.supervisor import engine_lease
 from store.assistants import add_assistant
 from store.database import Database, open_database
 from store.tables import Channel, Message, Version

@@ -325,7 +325,13 @@ async def test_a_dead_owners_note_is_removed(well: Settings) -> None:
 
 async def test_an_engine_that_does_not_come_up_is_told_with_where_to_look(well: Settings) -> None:
     record(well, os.getpid(), 0, "failed", "The engine failed 3 times in a row.")
+    (well.paths.logs / "engine.log").write_text(
+        "(EngineCore pid=7) ERROR 11-23 10:00:00 [core.py:1] ValueError: No available memory for the cache blocks.\n"
+        "(APIServer pid=6) RuntimeError: Engine core initialization failed. See root cause above. Failed: {}\n"
+    )
     finding = await one(well, "Running", "failed 3 times", level="wrong")
+    assert "it is tried again in about" in finding.found
+    assert finding.found.endswith("Its last error: ValueError: No available memory for the cache blocks.")
     assert "engine.log" in finding.advice
 
 

@@ -26,6 +26,7 @@ class EngineStub:
     hold: asyncio.Event | None = None
     status: int = 200
     finishes: bool = True
+    reason: str = "stop"
     headers: list[CIMultiDictProxy[str]] = field(default_factory=list)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -44,7 +45,7 @@ class EngineStub:
             if at == 0 and self.hold is not None:
                 await self.hold.wait()
         if self.finishes:
-            await send({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+            await send({"choices": [{"delta": {}, "finish_reason": self.reason}]})
             await send({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(self.pieces)}})
         await answer.write(b"data: [DONE]\n\n")
         return answer

@@ -18,8 +18,8 @@ from config.errors import BadInput, EngineUnavailable, NotFound, Refused
 from config.names import VersionName
 from serving.adapters import CONFIG, WEIGHTS, publish
 from serving.client import EngineClient, Finished, Piece, Sampling
+from serving.lease import engine_lease
 from serving.prompt import ChatTokenizer, Message, with_system
-from serving.supervisor import engine_lease
 
 LOUD, QUIET = VersionName("loud", 1), VersionName("quiet", 1)
 GREEDY = Sampling(max_tokens=24, temperature=0.0)

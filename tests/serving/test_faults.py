@@ -10,7 +10,7 @@ import resource
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from test_supervisor import family, until
 
 from config.errors import EngineUnavailable, NotFound, Refused
 from config.names import VersionName
+from serving import pulse
 from serving import supervisor as supervising
 from serving.adapters import CONFIG, WEIGHTS, publish
 from serving.client import Finished, Piece, Sampling
 from serving.entrance import Entrance
-from serving.fallback import fall_back
+from serving.fallback import with_last_good
 from serving.prompt import Message
-from serving.router import in_service
+from serving.router import Routed, in_service
 from store.assistants import add_assistant, find_assistant, find_version
 from store.database import Database
 from store.tables import Promotion, Version
@@ -186,24 +187,24 @@ async def test_an_assistant_falls_back_to_its_last_good_version(engine: RunningE
             move = Promotion(assistant_id=assistant.id, action="promote", before=None, after=number, asked_by="Ada")
             session.add(move)
         assistant.in_service = 3
-        await session.flush()
-        routed = await in_service(session, assistant)
     cut_short(engine.paths.adapter(name) / WEIGHTS)
     shutil.rmtree(engine.paths.adapter(VersionName("pier", 2)))
     tried = []
     entrance = Entrance(engine.supervisor, engine.supervisor.plan.max_requests)
-    while True:
+
+    async def find() -> tuple[VersionName, Routed]:
+        async with database.session() as session:
+            routed = await in_service(session, await find_assistant(session, "pier"))
+        return routed.version, routed
+
+    async def ask(routed: Routed) -> tuple[str, Piece | Finished]:
         tried.append(str(routed.version))
-        try:
-            stream = entrance.stream(routed.version, HELLO, SHORT, assistant="pier", person="ada")
-            events = [event async for event in stream]
-            break
-        except (NotFound, Refused) as why:
-            await fall_back(database, routed.version, why)
-            async with database.session() as session:
-                routed = await in_service(session, await find_assistant(session, "pier"))
-    assert tried == ["pier@v3", "pier@v2", "pier@v1"] and isinstance(events[-1], Finished)
-    assert routed.system_prompt == "You are pier 1."
+        stream = entrance.stream(routed.version, HELLO, SHORT, assistant="pier", person="ada")
+        return routed.system_prompt, [event async for event in stream][-1]
+
+    prompt, last = await with_last_good(database, find, ask)
+    assert tried == ["pier@v3", "pier@v2", "pier@v1"] and isinstance(last, Finished)
+    assert prompt == "You are pier 1."
     async with database.session() as session:
         assistant = await find_assistant(session, "pier")
         assert assistant.in_service == 1
@@ -272,7 +273,7 @@ async def test_a_busy_assistant_leaves_the_engine_to_others_and_no_load_looks_li
 async def test_a_stopped_process_is_known_at_once_and_goes_on_with_the_answers_under_way(
     engine: RunningEngine, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    monkeypatch.setattr(supervising, "HALTED_SECONDS", 0.5)
+    monkeypatch.setattr(pulse, "HALTED_SECONDS", 0.5)
     pid = engine.supervisor.pid
     entrance = Entrance(engine.supervisor, 4)
     told: list[str] = []
@@ -319,7 +320,32 @@ async def test_a_full_disk_costs_log_lines_and_no_answer(
     assert (engine.supervisor.pid, engine.supervisor.status.state) == (pid, "ready")
 
 
-async def test_a_killed_core_costs_only_the_answer_that_had_begun(engine: RunningEngine) -> None:
+@asynccontextmanager
+async def held(core: psutil.Process) -> AsyncIterator[None]:
+    """Stopped for good."""
+    core.suspend()
+    yield
+
+
+@asynccontextmanager
+async def killed(core: psutil.Process) -> AsyncIterator[None]:
+    """As by the kernel, where memory has run out. Stopped before, so that what has come is in it, and nothing said."""
+    core.suspend()
+    yield
+    os.kill(core.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("fault", [killed, held])
+async def test_a_lost_core_is_replaced_and_costs_only_the_answer_that_had_begun(
+    engine: RunningEngine, monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
+    """Held: whoever has stopped it stops it again each time that it is let go on, at once. It is replaced after half a
+    minute; here a little after it was let go on for the first time. Its API process says “abort” when it is ended, and
+    that is no end of an answer."""
+    let_go: list[Any] = []
+    monkeypatch.setattr(pulse, "go_on", let_go.append)
+    monkeypatch.setattr(pulse, "UNWELL_SECONDS", pulse.HALTED_SECONDS + 3)
+    before = engine.supervisor.pid
     entrance = Entrance(engine.supervisor, 2)
 
     async def whole(person: str) -> list[Piece | Finished]:
@@ -329,13 +355,15 @@ async def test_a_killed_core_costs_only_the_answer_that_had_begun(engine: Runnin
     alone = await whole("before")
     begun = entrance.stream(engine.supervisor.untuned, HELLO, ENDLESS, assistant="a", person="begun")
     await anext(begun)
-    core = process(engine, "core")
-    core.suspend()  # so that the next one is in the engine, and nothing of it has been said
-    not_begun = asyncio.create_task(whole("asked"))
-    await until(lambda: entrance.line.taken == 2, 5)
-    in_line = [asyncio.create_task(whole(person)) for person in ("second", "third")]
-    await until(lambda: entrance.line.waiting == 2, 5)
-    os.kill(core.pid, signal.SIGKILL)
+    async with fault(process(engine, "core")):
+        not_begun = asyncio.create_task(whole("asked"))
+        await until(lambda: entrance.line.taken == 2, 5)
+        in_line = [asyncio.create_task(whole(person)) for person in ("second", "third")]
+        await until(lambda: entrance.line.waiting == 2, 5)
+        if fault is held:
+            await until(lambda: engine.supervisor.status.state == "unwell", KNOWN_SOON)
+            await until(lambda: engine.supervisor.status.state == "restarting", 60)
+            assert let_go
     await until(lambda: engine.supervisor.status.state != "ready", KNOWN_SOON)
     with pytest.raises(EngineUnavailable):
         async for _ in begun:
@@ -343,3 +371,4 @@ async def test_a_killed_core_costs_only_the_answer_that_had_begun(engine: Runnin
     answered = await asyncio.gather(not_begun, *in_line)
     assert [events[-1].text for events in answered] == [alone[-1].text] * 3
     assert entrance.line.taken == 0
+    assert engine.supervisor.pid not in (None, before)

@@ -69,12 +69,15 @@ async def test_each_end_is_counted_as_what_it_was(stub):
     stub.status, stub.finishes = 200, False
     with pytest.raises(EngineUnavailable):
         await ask(stub)
+    stub.finishes, stub.reason = True, "abort"  # of an engine that is being ended
+    with pytest.raises(EngineUnavailable):
+        await ask(stub)
     stub.hold = asyncio.Event()
     async with aclosing(stub.client.stream(HARBOUR, [], Sampling())) as pieces:
         assert isinstance(await anext(pieces), Piece)
         assert value(metrics, "parlance_requests_running") == 1
     stub.hold.set()
-    assert outcomes(metrics) == {"done": 1, "refused": 1, "failed": 2, "cancelled": 1}
+    assert outcomes(metrics) == {"done": 1, "refused": 1, "failed": 3, "cancelled": 1}
     assert value(metrics, "parlance_requests_running") == 0
 
 

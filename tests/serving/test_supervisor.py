@@ -16,6 +16,7 @@ from running_engine import RunningEngine
 
 from config.errors import EngineUnavailable
 from config.settings import Settings
+from serving import failures
 from serving.client import Sampling
 from serving.prompt import Message
 from serving.supervisor import EngineSupervisor
@@ -108,9 +109,11 @@ async def test_start_returns_at_once_and_says_that_it_warms(settings: Settings) 
     assert not (settings.paths.run / "engine.json").exists()
 
 
-async def test_an_engine_that_cannot_start_is_tried_again_and_then_said_to_fail(
-    settings: Settings, tmp_path: Path
+async def test_an_engine_that_cannot_start_is_said_to_fail_with_where_to_look_and_when_it_is_tried_again(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Told of the first failure here, since each takes long; `test_watch.py` has what comes after several."""
+    monkeypatch.setattr(failures, "FAILURES_TO_TELL", 1)
     broken = tmp_path / "broken-model"
     broken.mkdir()
     (broken / "config.json").write_text('{"hidden_size": 8, "num_hidden_layers": 1}')
@@ -121,6 +124,6 @@ async def test_an_engine_that_cannot_start_is_tried_again_and_then_said_to_fail(
     try:
         with pytest.raises(EngineUnavailable, match="the end of"):
             await supervisor.wait_ready(timeout=120)
-        assert supervisor.status.state == "failed"
+        assert supervisor.status.state == "failed" and "it is tried again in about" in supervisor.status.sentence
     finally:
         await supervisor.stop()
