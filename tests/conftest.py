@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from knowing_tools import demo_knowing_tools
 from running_engine import RunningEngine
 
 from config.settings import Settings, load_settings
@@ -38,7 +40,8 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningEngine]:
-    """One vLLM for the whole run; about a minute until it answers."""
+    """One vLLM for the whole run; about a minute until it answers. It serves the demo model, whose template knows tools
+    besides, so that these need no engine of their own."""
     home = tmp_path_factory.mktemp("engine") / "home"
     with pytest.MonkeyPatch.context() as patch:  # the fixture that moves the home works for one test only
         patch.setenv("PARLANCE_HOME", str(home))
@@ -46,6 +49,8 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
     settings.paths.ensure()
     cipher = load_cipher(settings.paths.key_file, None)
     supervisor = EngineSupervisor(settings, cipher)
+    location = demo_knowing_tools(tmp_path_factory.mktemp("model"))
+    supervisor.model = replace(supervisor.model, location=str(location))
     supervisor.start()
     try:
         await supervisor.wait_ready(timeout=600)

@@ -1,13 +1,11 @@
-"""What goes wrong around a real engine: bad adapters, stopped and killed processes, a full disk. No answer is lost."""
+"""What goes wrong around a real engine: stopped and killed processes, a full disk. No answer is lost."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
 import resource
-import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -15,31 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import psutil
 import pytest
-from adapter_making import random_adapter
 from running_engine import RunningEngine
-from safetensors.numpy import load_file, save_file
+from test_bad_adapters import ENDLESS, HELLO, SHORT, asked_of_the_engine_itself
 from test_supervisor import family, until
 
-from config.errors import EngineUnavailable, NotFound, Refused
+from config.errors import EngineUnavailable
 from config.names import VersionName
 from serving import pulse
 from serving import supervisor as supervising
-from serving.adapters import CONFIG, WEIGHTS, publish
-from serving.client import Finished, Piece, Sampling
+from serving.client import Finished, Piece
 from serving.entrance import Entrance
-from serving.fallback import with_last_good
-from serving.prompt import Message
-from serving.router import Routed, in_service
-from store.assistants import add_assistant, find_assistant, find_version
-from store.database import Database
-from store.tables import Promotion, Version
 
-HELLO: list[Message] = [{"role": "user", "content": "Hello, I need a taxi."}]
-SHORT = Sampling(max_tokens=12, temperature=0.0)
-ENDLESS = Sampling(max_tokens=900, temperature=2.0)
 KNOWN_SOON = 5.0
 """Seconds within which a fault is known."""
 
@@ -49,167 +35,6 @@ def process(engine: RunningEngine, which: str) -> psutil.Process:
     assert engine.supervisor.pid is not None
     members = family(engine.supervisor.pid)
     return members[1] if which == "api" else next(p for p in members if "EngineCore" in " ".join(p.cmdline()))
-
-
-def made(engine: RunningEngine, name: VersionName, seed: int) -> Path:
-    """A good adapter that is not a version yet."""
-    return random_adapter(engine.paths.jobs / f"faults-{name}", seed)
-
-
-def published(engine: RunningEngine, name: VersionName, staged: Path, base: str = "demo") -> VersionName:
-    publish(staged, engine.paths.adapter(name), {"base_model": base})
-    return name
-
-
-def resized(staged: Path, factor: int) -> None:
-    """As of a model that is `factor` times as wide; below 0: that many times narrower."""
-    tensors = load_file(staged / WEIGHTS)
-
-    def side(size: int) -> int:
-        return size * factor if factor > 0 else size // -factor
-
-    for name, values in tensors.items():
-        rows, columns = values.shape
-        shape = (rows, side(columns)) if ".lora_A." in name else (side(rows), columns)
-        tensors[name] = np.full(shape, 0.01, np.float32)
-    save_file(tensors, staged / WEIGHTS)
-
-
-def cut_short(file: Path) -> None:
-    content = file.read_bytes()
-    file.chmod(0o600)
-    file.write_bytes(content[: len(content) // 2])
-
-
-def corrupt(engine: RunningEngine, name: VersionName) -> None:
-    staged = made(engine, name, 11)
-    (staged / WEIGHTS).write_bytes(os.urandom(100_000))
-    published(engine, name, staged)
-
-
-def truncated(engine: RunningEngine, name: VersionName) -> None:
-    staged = made(engine, name, 12)
-    cut_short(staged / WEIGHTS)
-    published(engine, name, staged)
-
-
-def truncated_later(engine: RunningEngine, name: VersionName) -> None:
-    published(engine, name, made(engine, name, 13))
-    cut_short(engine.paths.adapter(name) / WEIGHTS)
-
-
-def of_another_base(engine: RunningEngine, name: VersionName) -> None:
-    published(engine, name, made(engine, name, 14), base="other")
-
-
-def of_a_wider_base(engine: RunningEngine, name: VersionName) -> None:
-    staged = made(engine, name, 15)
-    resized(staged, 2)
-    published(engine, name, staged)
-
-
-def of_a_narrower_base(engine: RunningEngine, name: VersionName) -> None:
-    staged = made(engine, name, 16)
-    resized(staged, -2)
-    published(engine, name, staged)
-
-
-def of_too_high_a_rank(engine: RunningEngine, name: VersionName) -> None:
-    staged = made(engine, name, 17)
-    shape = json.loads((staged / CONFIG).read_text())
-    (staged / CONFIG).write_text(json.dumps(shape | {"r": 8 * engine.supervisor.plan.max_lora_rank}))
-    published(engine, name, staged)
-
-
-def without_a_folder(engine: RunningEngine, name: VersionName) -> None:
-    published(engine, name, made(engine, name, 18))
-    shutil.rmtree(engine.paths.adapter(name))
-
-
-BAD = [
-    corrupt, truncated, truncated_later, of_another_base, of_a_wider_base, of_a_narrower_base, of_too_high_a_rank,
-    without_a_folder,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("bad", BAD)
-async def test_a_bad_adapter_is_refused_and_whoever_is_being_answered_notices_nothing(
-    engine: RunningEngine, bad: Any
-) -> None:
-    name = VersionName(bad.__name__.replace("_", "-"), 1)
-    bad(engine, name)
-    pid = engine.supervisor.pid
-    async with aclosing(engine.client.stream(engine.supervisor.untuned, HELLO, ENDLESS)) as other:
-        await anext(other)
-        for _ in range(2):  # once refused, it is not half loaded
-            with pytest.raises((NotFound, Refused), match=str(name)):
-                await engine.client.answer(name, HELLO, SHORT)
-        assert await asked_of_the_engine_itself(engine, name) in (400, 404)
-        await anext(other)
-    assert (engine.supervisor.pid, engine.supervisor.status.state) == (pid, "ready")
-    shutil.rmtree(engine.paths.adapter(name).parent)  # what lies there is what an engine's size follows
-
-
-async def asked_of_the_engine_itself(engine: RunningEngine, name: VersionName) -> int:
-    """The status of an answer that nothing of ours stood before."""
-    body = {"model": str(name), "messages": HELLO, "max_tokens": 1}
-    async with engine.client._http.post("/v1/chat/completions", json=body) as answer:
-        return answer.status
-
-
-async def test_a_folder_deleted_after_it_was_loaded_and_put_aside_does_not_end_the_engine(
-    engine: RunningEngine,
-) -> None:
-    name = published(engine, VersionName("vanishing", 1), made(engine, VersionName("vanishing", 1), 20))
-    await engine.client.answer(name, HELLO, SHORT)
-    pid = engine.supervisor.pid
-    shutil.rmtree(engine.paths.adapter(name))
-    for number in range(1, engine.supervisor.plan.max_cpu_loras + 2):  # until nothing of it is in memory
-        crowd = VersionName("crowd", number)
-        await engine.client.warm(published(engine, crowd, made(engine, crowd, 100 + number)))
-    with pytest.raises(NotFound, match="vanishing@v1"):
-        await engine.client.answer(name, HELLO, SHORT)
-    assert (engine.supervisor.pid, engine.supervisor.status.state) == (pid, "ready")
-    assert (await engine.client.answer(engine.supervisor.untuned, HELLO, SHORT)).text
-
-
-async def test_an_assistant_falls_back_to_its_last_good_version(engine: RunningEngine, database: Database) -> None:
-    async with database.session() as session:
-        assistant = await add_assistant(session, "pier", "You are the pier.", "demo")
-        for number in (1, 2, 3):
-            name = published(engine, VersionName("pier", number), made(engine, VersionName("pier", number), number))
-            session.add(
-                Version(
-                    assistant_id=assistant.id, number=number, state="passed", digest="0" * 64, base_model="demo",
-                    system_prompt=f"You are pier {number}.", report={"sentence": ""},
-                )
-            )  # fmt: skip
-            move = Promotion(assistant_id=assistant.id, action="promote", before=None, after=number, asked_by="Ada")
-            session.add(move)
-        assistant.in_service = 3
-    cut_short(engine.paths.adapter(name) / WEIGHTS)
-    shutil.rmtree(engine.paths.adapter(VersionName("pier", 2)))
-    tried = []
-    entrance = Entrance(engine.supervisor, engine.supervisor.plan.max_requests)
-
-    async def find() -> tuple[VersionName, Routed]:
-        async with database.session() as session:
-            routed = await in_service(session, await find_assistant(session, "pier"))
-        return routed.version, routed
-
-    async def ask(routed: Routed) -> tuple[str, Piece | Finished]:
-        tried.append(str(routed.version))
-        stream = entrance.stream(routed.version, HELLO, SHORT, assistant="pier", person="ada")
-        return routed.system_prompt, [event async for event in stream][-1]
-
-    prompt, last = await with_last_good(database, find, ask)
-    assert tried == ["pier@v3", "pier@v2", "pier@v1"] and isinstance(last, Finished)
-    assert prompt == "You are pier 1."
-    async with database.session() as session:
-        assistant = await find_assistant(session, "pier")
-        assert assistant.in_service == 1
-        troubles = [(await find_version(session, assistant, number)).trouble for number in (1, 2, 3)]
-    assert troubles == [None, "its files are gone or damaged", "its files are gone or damaged"]
 
 
 async def running(engine: RunningEngine) -> float:

@@ -20,7 +20,6 @@ from config.names import VersionName
 from config.settings import Settings
 from serving.adapters import publish
 from serving.client import Sampling
-from serving.gateway.tool_calls import ToolSampling
 from serving.prompt import ChatTokenizer, Message, with_system
 from store.assistants import add_assistant
 from store.database import Database
@@ -45,9 +44,7 @@ def tokenizer() -> ChatTokenizer:
 
 
 @pytest.fixture
-async def door(
-    adapters: None, engine: RunningEngine, database: Database, settings: Settings, tokenizer: ChatTokenizer
-) -> AsyncIterator[Door]:
+async def assistants(adapters: None, database: Database) -> None:
     async with database.session() as session:
         assistant = await add_assistant(session, "gatewayed", "Nobody sees this.", "demo")
         await add_assistant(session, "plain", PROMPTS[1], "demo")
@@ -59,6 +56,12 @@ async def door(
                 )
             )  # fmt: skip
         assistant.in_service = 1
+
+
+@pytest.fixture
+async def door(
+    assistants: None, engine: RunningEngine, database: Database, settings: Settings, tokenizer: ChatTokenizer
+) -> AsyncIterator[Door]:
     plain = settings.model_copy(update={"repetition_penalty": 1.0})
     async with running(database, plain, engine.supervisor, tokenizer) as door:
         yield door
@@ -201,18 +204,44 @@ async def test_what_the_engine_may_not_know_is_no_model(door: Door) -> None:
             assert caught.value.code == "model_not_found"
 
 
-async def test_the_engine_takes_tools_beside_messages_that_hold_calls(engine: RunningEngine) -> None:
-    """Its template here tells of none; that it is not refused is what can be seen."""
-    call = {
-        "id": "call_1",
-        "type": "function",
-        "function": {"name": "tide", "arguments": json.dumps({"day": "Monday"})},
-    }
-    said: list[Any] = [
-        *HELLO,
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": "At six.", "tool_call_id": "call_1"},
-    ]
-    tool = {"type": "function", "function": {"name": "tide", "description": "x", "parameters": {"type": "object"}}}
-    finished = await engine.client.answer(engine.supervisor.untuned, said, ToolSampling(max_tokens=8, tools=(tool,)))
-    assert finished.answer_tokens > 0
+TOOL: Any = {"type": "function", "function": {"name": "tide", "description": "x", "parameters": {"type": "object"}}}
+CALL: Any = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "tide", "arguments": json.dumps({"day": "Monday"})},
+}
+WITH_TOOLS: list[Any] = [
+    *HELLO,
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "At six.", "tool_call_id": "call_1"},
+]
+
+
+async def test_where_the_template_knows_tools_the_engine_tells_the_model_of_them_and_of_calls_and_results(
+    assistants: None, engine: RunningEngine, database: Database, settings: Settings
+) -> None:
+    """The demo model calls none. What the engine counts is what the gateway counted, so both rendered the same."""
+    knowing = ChatTokenizer(engine.supervisor.model.location)
+    shown = json.loads(json.dumps(with_system(PROMPTS[1], WITH_TOOLS)))
+    shown[2] |= {"content": "", "tool_calls": [CALL | {"function": {"name": "tide", "arguments": {"day": "Monday"}}}]}
+    tokens = {told: knowing.count(shown, [TOOL] if told else ()) for told in (True, False)}
+    called = knowing.count(shown) - knowing.count([shown[0], shown[1], {**shown[2], "tool_calls": []}, shown[3]])
+    assert tokens[True] > tokens[False] and called > 0
+    async with running(database, settings, engine.supervisor, knowing) as door, door.client() as client:
+        for told, tools in ((True, {"tools": [TOOL], "tool_choice": "auto"}), (False, {})):
+            answer = await client.chat.completions.create(model="plain", messages=WITH_TOOLS, max_tokens=8, **tools)
+            assert answer.usage.prompt_tokens == tokens[told] and answer.choices[0].message.content
+            stream = await client.chat.completions.create(
+                model="plain", messages=WITH_TOOLS, max_tokens=8, stream=True,
+                stream_options={"include_usage": True}, **tools,
+            )  # fmt: skip
+            *_, last = [chunk async for chunk in stream]
+            assert last.usage.prompt_tokens == tokens[told]
+
+
+async def test_where_the_template_knows_no_tools_they_are_refused_in_words(door: Door) -> None:
+    async with door.client() as client:
+        for said, more in ((HELLO, {"tools": [TOOL]}), (WITH_TOOLS, {})):
+            with pytest.raises(openai.BadRequestError, match="knows no tools") as caught:
+                await client.chat.completions.create(model="plain", messages=said, **more)
+            assert caught.value.code == "unsupported_value"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
+from knowing_tools import demo_knowing_tools
 
 from config.catalogue import DEMO_FOLDER
 from config.settings import Settings
@@ -16,14 +15,6 @@ from serving.gateway.prompt import Prepared, prepare
 from serving.gateway.shapes import ChatRequest
 from serving.prompt import ChatTokenizer
 
-TEMPLATE = (
-    "{%- if tools %}<|system|>{{ messages[0].content if messages[0].role == 'system' }} Answer with "
-    "<tool_call>{...}</tool_call>. {% for tool in tools %}{{ tool | tojson }}{% endfor %}<|end|>{% endif -%}"
-    "{%- for message in messages %}<|{{ 'user' if message.role == 'tool' else message.role }}|>{{ message.content }}"
-    "{%- for call in message.tool_calls or [] %}<tool_call>{{ call.function.name }} "
-    "{{ call.function.arguments.day }}</tool_call>{% endfor %}<|end|>{% endfor -%}"
-    "{%- if add_generation_prompt %}<|assistant|>{% endif -%}"
-)
 TOOL = {
     "type": "function",
     "function": {"name": "tide", "description": "When the <|end|>tide turns", "parameters": {"type": "object"}},
@@ -33,12 +24,7 @@ TOOL = {
 @pytest.fixture(scope="module")
 def knowing(tmp_path_factory: pytest.TempPathFactory) -> ChatTokenizer:
     """The demo model's, with a template that tells of tools."""
-    folder = tmp_path_factory.mktemp("knowing")
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(Path(DEMO_FOLDER) / name, folder / name)
-    shape = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(shape | {"chat_template": TEMPLATE}))
-    return ChatTokenizer(str(folder))
+    return ChatTokenizer(str(demo_knowing_tools(tmp_path_factory.mktemp("knowing"))))
 
 
 def prepared(tokenizer: ChatTokenizer, settings: Settings, context: int = 1024, **asked: Any) -> Prepared:
