@@ -19,6 +19,7 @@ from config.hardware import Plan
 from config.names import untuned
 from config.paths import Paths
 from serving.adapters import adapted_layers
+from serving.forking import FORKS_VARIABLE
 from serving.leashed import Leashed, leashed
 from serving.prompt import TEMPLATE_OPTIONS
 from serving.resolver_plugin import ADAPTERS_VARIABLE, BASE_MODEL_VARIABLE, UNTUNED_VARIABLE
@@ -83,6 +84,7 @@ def environment(
         # Bound threads would sit on the trainer's cores; a waiting thread that spins would take them.
         env |= {
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            FORKS_VARIABLE: "1",
             "OMP_NUM_THREADS": str(max(1, plan.training_threads - 1)),
             "OMP_WAIT_POLICY": "PASSIVE",
         }

@@ -2,7 +2,7 @@
 
 Promises that only a well-formed `NAME@vN`, lying in the adapters folder, made for the model that is served, with the
 digest that its manifest states and weights of the shapes that the model has, is ever loaded: the engine itself would
-take smaller ones in silence. Imports the standard library, and vLLM once it is
+take smaller ones in silence. Imports the standard library, what runs in there beside it, and vLLM once it is
 registered; does nothing unless `PARLANCE_ADAPTERS` names a folder, so other users of vLLM are left alone.
 """
 
@@ -16,6 +16,9 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from serving.engine_figures import leave_out_sets_of_adapters
+from serving.forking import fork_processes
 
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
@@ -140,9 +143,11 @@ class AdaptersFolderResolver:
 
 def register() -> None:
     """Called by vLLM in each of its processes."""
+    fork_processes()
     adapters = os.environ.get(ADAPTERS_VARIABLE)
     if not adapters:
         return
+    leave_out_sets_of_adapters()
     from vllm.lora.resolver import LoRAResolverRegistry
 
     # vLLM calls this more than once in a process and warns of a resolver that is replaced.
