@@ -50,6 +50,8 @@ def check_engine(settings: Settings) -> Finding:
             if words := last_error(log):
                 found = f"{found} Its last error: {words}"
             return Finding("Running", "wrong", found, f"Mend what the end of {log} says; it is tried again by itself")
+        if record.state in ("unwell", "restarting"):
+            return Finding("Running", "warning", record.sentence, "Look again in a minute: parlance doctor")
         return Finding("Running", "ok", record.sentence)
     left = read_record(settings.paths)
     if left is None:

@@ -335,6 +335,12 @@ async def test_an_engine_that_does_not_come_up_is_told_with_where_to_look(well: 
     assert "engine.log" in finding.advice
 
 
+@pytest.mark.parametrize("state", ["unwell", "restarting"])
+async def test_an_engine_that_is_away_for_the_moment_is_told_as_such(well: Settings, state: str) -> None:
+    record(well, os.getpid(), 0, state, "The engine is being started again.")
+    await one(well, "Running", "started again", level="warning")
+
+
 async def test_folders_of_ended_jobs_and_what_was_never_finished_are_deleted_and_no_others(
     well: Settings, database: Database
 ) -> None:
