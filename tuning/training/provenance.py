@@ -19,6 +19,7 @@ def code_digest() -> str:
     return total.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Library → version."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+def versions(*, four_bits: bool = False) -> dict[str, str]:
+    """Library → version; of what held the base as well, where that was in 4 bits."""
+    used = (*LIBRARIES, "bitsandbytes") if four_bits else LIBRARIES
+    return {name: importlib.metadata.version(name) for name in used}
