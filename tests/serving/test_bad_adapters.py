@@ -158,7 +158,7 @@ async def test_a_folder_deleted_after_it_was_loaded_and_put_aside_does_not_end_t
     assert (await engine.client.answer(engine.supervisor.untuned, HELLO, SHORT)).text
 
 
-async def tested(engine: RunningEngine, database: Database, name: str, count: int) -> None:
+async def added(engine: RunningEngine, database: Database, name: str, count: int) -> None:
     """An assistant with so many versions that passed, each of which has served; the last one serves."""
     async with database.session() as session:
         assistant = await add_assistant(session, name, "You are kind.", "demo")
@@ -177,7 +177,7 @@ async def tested(engine: RunningEngine, database: Database, name: str, count: in
 
 
 async def test_an_assistant_falls_back_to_its_last_good_version(engine: RunningEngine, database: Database) -> None:
-    await tested(engine, database, "pier", 3)
+    await added(engine, database, "pier", 3)
     cut_short(engine.paths.adapter(VersionName("pier", 3)) / WEIGHTS)
     shutil.rmtree(engine.paths.adapter(VersionName("pier", 2)))
     tried = []
@@ -219,7 +219,7 @@ async def test_at_each_door_a_bad_version_is_answered_for_by_the_last_good_one(
     engine: RunningEngine, database: Database, door: Callable[[RunningEngine, Database, str], Awaitable[str]]
 ) -> None:
     name = door.__name__.replace("_", "-")
-    await tested(engine, database, name, 2)
+    await added(engine, database, name, 2)
     assert await door(engine, database, name) == f"{name}@v2"
     cut_short(engine.paths.adapter(VersionName(name, 2)) / WEIGHTS)
     assert await door(engine, database, name) == f"{name}@v1"
