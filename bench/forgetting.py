@@ -30,7 +30,7 @@ MODEL = Path(__file__).resolve().parent.parent / "demo" / "model"
 HELD_OUT = 50
 OTHERS = 40
 """Dialogues measured of each other domain."""
-NAIVE: dict[str, Any] = {"replay_share": 0.0, "kl_weight": 0.0, "general_limit": 1e9}
+NAIVE: dict[str, Any] = {"replay_share": 0.0, "own_share": 0.0, "kl_weight": 0.0, "general_limit": 1e9}
 SIDES: dict[str, dict[str, Any]] = {"default": {}, "naive": NAIVE}
 
 

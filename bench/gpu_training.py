@@ -142,8 +142,10 @@ def paced(
     """The trainer's own steps on rows of 2,048 tokens, replay off; so many, or those of about `seconds`."""
     lines, context, rows = long_rows(bench, location, 4 + ROWS * (steps + WARM_UP_STEPS))
     emptied(bench.device)
-    settings = settings_for(bench, location) | {"context": context, "batch_tokens": context * rows, "replay_share": 0,
-                                                "epochs": 1, "general_limit": 1000.0} | changes  # fmt: skip
+    settings = settings_for(bench, location) | {
+        "context": context, "batch_tokens": context * rows, "replay_share": 0, "own_share": 0, "epochs": 1,
+        "general_limit": 1000.0,
+    } | changes  # fmt: skip
     folder, run = run_folder(bench.work / "pace", lines, 4, **settings)
     base = random_model(shape, bench.device, getattr(torch, run.dtype))
     with given(base):

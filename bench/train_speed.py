@@ -146,7 +146,7 @@ def measure(side: str, chats: list[list[dict[str, str]]], options: argparse.Name
             model=options.model, threads=options.threads, rank=RANK, alpha=ALPHA, dropout=DROPOUT, learning_rate=RATE,
             epochs=options.epochs, batch_tokens=round(ROWS * statistics.mean(lengths)), patience=options.epochs,
             fast_products=side not in ("trl", "ours-plain"), checkpoint_every=3600, general_limit=1000,
-            replay_share=0.15 if side == "replay" else 0,
+            replay_share=0.15 if side == "replay" else 0, own_share=0,
         )  # fmt: skip
         folder.settings.write_text(run.model_dump_json())
         command = [sys.executable, "-m", "bench.train_speed", "--child", side, place]

@@ -32,7 +32,7 @@ from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
 from tuning.sharing import Room, Sharing
 from tuning.training.process import TrainerKilled, run_training
-from tuning.training.run import BATCH_TOKENS, Method, RunFolder, TrainingRun, rank_for, write_whole
+from tuning.training.run import BATCH_TOKENS, Method, RunFolder, TrainingRun, no_whole_weights, rank_for, write_whole
 from tuning.versions import promote
 
 EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
@@ -158,7 +158,8 @@ class JobSteps:
         return result.model_dump()
 
     def _plan(self) -> Plan:
-        return plan(probe(self._settings.home), self._model, sharing=self._settings.gpu_sharing)
+        settings = self._settings
+        return plan(probe(settings.home), self._model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu)
 
     async def _train(self, room: Room) -> None:
         log_file = self._settings.paths.logs / "training.log"
@@ -175,12 +176,15 @@ class JobSteps:
             return
         hardware = self._plan()
         method: Method = (self._job.settings or {}).get("method", "lora")
+        if hardware.four_bits and method != "lora":
+            raise JobFailed(no_whole_weights(method))
         run = TrainingRun(
             model=self._model.location,
             method=method,
             rank=rank_for(method, self._lines(), hardware.max_lora_rank),
             device=hardware.device,
             dtype=hardware.dtype,
+            four_bits=hardware.four_bits,
             threads=hardware.training_threads,
             context=hardware.context,
             batch_tokens=BATCH_TOKENS[hardware.device],

@@ -30,7 +30,7 @@ def talk(turns: int) -> list[Message]:
 
 def test_every_row_is_seen_once_an_epoch_and_no_batch_exceeds_the_budget() -> None:
     rows = some_rows(300)
-    steps = plan_steps(rows, [], budget=512, epochs=3, share=0.2, seed=1)
+    steps = plan_steps(rows, [(0, 0.2)], budget=512, epochs=3, seed=1)
     for epoch in (1, 2, 3):
         assert sorted(place for step in steps if step.epoch == epoch for place in step.rows) == list(range(300))
     for step in steps:
@@ -44,17 +44,18 @@ def test_rows_of_like_length_share_a_batch_so_that_under_a_tenth_is_padding() ->
 
 
 def test_the_same_seed_makes_the_same_plan_and_another_seed_another() -> None:
-    rows, replay = some_rows(80), some_rows(20)
-    plans = [plan_steps(rows, replay, budget=512, epochs=2, share=0.2, seed=seed) for seed in (5, 5, 6)]
+    rows = some_rows(80)
+    plans = [plan_steps(rows, [(20, 0.2)], budget=512, epochs=2, seed=seed) for seed in (5, 5, 6)]
     assert plans[0] == plans[1] != plans[2]
 
 
 def test_a_share_of_the_rows_are_replay_rows_and_all_of_them_take_their_turn() -> None:
-    rows, replay = some_rows(400), some_rows(50)
-    steps = plan_steps(rows, replay, budget=512, epochs=1, share=0.2, seed=0)
+    steps = plan_steps(some_rows(400), [(50, 0.1), (70, 0.1)], budget=512, epochs=2, seed=0)
     replayed = [place for step in steps for place in step.replay]
-    assert len(replayed) == pytest.approx(100, abs=1)
-    assert sorted(replayed[:50]) == list(range(50))
+    first, second = [at for at in replayed if at < 50], [at for at in replayed if at >= 50]
+    assert (len(first), len(second)) == (pytest.approx(100, abs=1), pytest.approx(100, abs=1))
+    assert sorted(first[:50]) == list(range(50))
+    assert sorted(second[:70]) == list(range(50, 120))
 
 
 def test_a_row_longer_than_the_budget_has_a_batch_of_its_own() -> None:

@@ -122,7 +122,7 @@ def test_a_step_that_does_not_fit_is_taken_in_parts_and_learns_the_same(
     for name in ("roomy", "short"):
         if name == "short":
             monkeypatch.setattr(loop, "summed_loss", _short_of_memory)
-        folder, run = new_run(tmp_path / name, base, replay_share=0.0, epochs=1)
+        folder, run = new_run(tmp_path / name, base, replay_share=0.0, own_share=0.0, epochs=1)
         Training(folder, run, lambda: False).go()
         ends[name] = _weights(folder)
     assert "taken in 4 parts" in capsys.readouterr().err

@@ -222,7 +222,7 @@ def test_a_damaged_model_is_said_to_be_damaged(
 
 
 def test_weights_that_forget_are_not_kept(new_run: Callable[..., RunFolder]) -> None:
-    run = new_run("forgetful", general_limit=0, replay_share=0, learning_rate=0.05)
+    run = new_run("forgetful", general_limit=0, replay_share=0, own_share=0, learning_rate=0.05)
     assert finish(start(run))[0] == DONE
     result = run.read_result()
     assert result is not None

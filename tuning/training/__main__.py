@@ -52,12 +52,20 @@ def say_state(folder: RunFolder, state: str) -> None:
     folder.write_progress(progress.model_copy(update={"state": state, "seconds_left": None}))
 
 
+def hide(package: str) -> None:
+    """For this process it is not installed."""
+    sys.modules[package] = None  # type: ignore[assignment]
+
+
 def train(folder: RunFolder, stop: Stop) -> int:
     """Run to an exit code. Raises ParlanceError with the sentence for error.txt."""
     run = folder.read_settings()
     # Threads that wait for each other in a loop starve one another where anything else is running: measured four times
     # slower on two busy cores. Must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    hide("kernels")  # with which bitsandbytes would fetch code from a model hub
+    if not run.four_bits:
+        hide("bitsandbytes")  # PEFT would load it with itself: 1.4 s and 45 MB for what no other run has
     from tuning.training.loop import Cancelled, Training  # imports torch: seconds; SIGTERM is already heard
     from tuning.training.memory import is_shortage
 

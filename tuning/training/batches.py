@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -118,25 +119,36 @@ def parts(places: Sequence[int], count: int) -> list[Sequence[int]]:
 
 
 def plan_steps(
-    rows: Sequence[Row], replay: Sequence[Row], *, budget: int, epochs: int, share: float, seed: int
+    rows: Sequence[Row], replayed: Sequence[tuple[int, float]], *, budget: int, epochs: int, seed: int
 ) -> list[Step]:
-    """Every step of a run. Of each step's rows a `share` are replay rows, drawn in turn from shuffled passes."""
+    """Every step of a run. `replayed`: for each kind of replay rows how many there are, and the share of each step's
+    rows that are of that kind, drawn in turn from shuffled passes; steps number them through, kind after kind."""
+    decks = [_Deck(range(count), random.Random(f"replay {kind} {seed}")) for kind, (count, _) in enumerate(replayed)]  # noqa: S311
+    firsts = list(accumulate((count for count, _ in replayed), initial=0))
+    community = 1 - sum(share for _, share in replayed)
+    owed = [0.0] * len(decks)
     steps: list[Step] = []
-    passes = random.Random(f"replay {seed}")  # noqa: S311
-    waiting: list[int] = []
-    owed = 0.0
     for epoch in range(1, epochs + 1):
-        order = random.Random(f"{seed} {epoch}")  # noqa: S311
-        for places in group(rows, budget, order):
-            owed += len(places) * share / (1 - share) if replay else 0.0
+        for places in group(rows, budget, random.Random(f"{seed} {epoch}")):  # noqa: S311
             taken: list[int] = []
-            while owed >= 1:
-                if not waiting:
-                    waiting = passes.sample(range(len(replay)), len(replay))
-                taken.append(waiting.pop())
-                owed -= 1
+            for kind, (count, share) in enumerate(replayed):
+                owed[kind] += len(places) * share / community if count else 0.0
+                taken += [firsts[kind] + decks[kind].draw() for _ in range(int(owed[kind]))]
+                owed[kind] %= 1
             steps.append(Step(epoch, places, taken))
     return steps
+
+
+class _Deck:
+    """Draws each of its places once before any of them again."""
+
+    def __init__(self, places: range, rng: random.Random) -> None:
+        self._places, self._rng = places, rng
+        self._left: list[int] = []
+
+    def draw(self) -> int:
+        self._left = self._left or self._rng.sample(self._places, len(self._places))
+        return self._left.pop()
 
 
 def digest(*parts: Sequence[Row]) -> str:

@@ -7,6 +7,7 @@ for a request to stop between any two passes through the model.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ from tuning.training import checkpoint, lora
 from tuning.training.batches import Batch, Row, Step, collate, digest, group, parts, plan_steps, read_rows
 from tuning.training.losses import Replay, mean_loss, summed_loss
 from tuning.training.memory import is_shortage, keep_to_share, peak, release
+from tuning.training.own_words import OWN_TEXTS, own_words
 from tuning.training.parity import parity_rows
 from tuning.training.provenance import code_digest, versions
 from tuning.training.run import (
@@ -75,17 +77,21 @@ class Training:
             raise BadInput("There is no conversation to learn from, or none to measure on; import more of the chat.")
         general = self._general()
         watched = max(1, round(len(general) * WATCHED_SHARE)) if general else 0
-        self.replay_rows, watched_rows = general[watched:], general[:watched]
+        self.pause()
+        base = lora.load_base(run)
+        own = own_words(base, self.tokenizer, self._own_texts(), run.context, run.seed, self.pause)
+        shipped, watched_rows = general[watched:] if run.replay_share else [], general[:watched]
+        self.replay_rows = [*shipped, *own]
         self.steps = plan_steps(
-            self.rows, self.replay_rows,
-            budget=run.batch_tokens, epochs=run.epochs, share=run.replay_share, seed=run.seed,
+            self.rows, [(len(shipped), run.replay_share), (len(own), run.own_share)],
+            budget=run.batch_tokens, epochs=run.epochs, seed=run.seed,
         )  # fmt: skip
         self.digest = digest(self.rows, self.held_out, general)
         self._held_out_batches = self._batches(self.held_out)
         self._watched_batches = self._batches(watched_rows)
 
         self.pause()
-        self.tuned = prepare(lora.load_base(run), run)
+        self.tuned = prepare(base, run)
         self.model = self.tuned.model
         self.parameters = list(self.tuned.trained().values())
         width = self.model.get_output_embeddings().weight.shape[1]
@@ -101,9 +107,8 @@ class Training:
         """Train, write the adapter, parity.json and result.json. Raises Cancelled when asked to stop."""
         course, run = self.course, self.run
         self.replay = Replay(
-            self.model, self.replay_rows if run.replay_share else [], self.tuned.untouched,
-            self.device, run.batch_tokens * MEASURED_AT_ONCE,
-        )  # fmt: skip
+            self.model, self.replay_rows, self.tuned.untouched, self.device, run.batch_tokens * MEASURED_AT_ONCE
+        )
         if not course.measured_at:
             self._measure()
         every = max(1, round(len(self.steps) / (run.epochs * run.evaluations)))
@@ -231,15 +236,22 @@ class Training:
             votes_kept=course.votes_kept,
             method=self.run.method,
             rank=self.run.rank,
+            four_bits=self.run.four_bits,
             kept=self.tuned.kept,
             seed=self.run.seed,
             data_digest=self.digest,
             code=code_digest(),
-            versions=versions(),
+            versions=versions(four_bits=self.run.four_bits),
         )
         write_whole(folder.result, result.model_dump_json(indent=2).encode())
         self._say("done", now=True)
         return result
+
+    def _own_texts(self) -> int:
+        """How many texts of the untouched model's own there will be turns for."""
+        run = self.run
+        turns = len(self.rows) * run.epochs * run.own_share / (1 - run.replay_share - run.own_share)
+        return min(OWN_TEXTS, math.ceil(turns))
 
     def _general(self) -> list[Row]:
         """General conversations, shuffled the same way each time: the first are watched, the rest replayed."""

@@ -18,7 +18,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
+from config.catalogue import IN_FOUR_BITS
 from config.errors import BadInput, JobFailed
+from tuning.training import four_bits
 from tuning.training.memory import fits_without_saving
 from tuning.training.run import TrainingRun
 
@@ -29,9 +31,14 @@ Weights = dict[str, torch.Tensor]
 
 
 def load_base(run: TrainingRun) -> Any:
-    """The untouched model in the run's dtype on its device. Raises BadInput or JobFailed with a sentence."""
+    """The untouched model in the run's dtype, or in 4 bits, on its device. Raises BadInput or JobFailed with a
+    sentence."""
     _check_memory(run)
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise JobFailed("The GPU this tuning was planned for is not there; start the tuning again to plan anew.")
     try:
+        if run.four_bits:
+            return four_bits.load(run)
         model = AutoModelForCausalLM.from_pretrained(run.model, dtype=getattr(torch, run.dtype))
     except SafetensorError as error:
         raise BadInput(f"The base model at {run.model} is damaged; fetch the model again.") from error
@@ -39,8 +46,6 @@ def load_base(run: TrainingRun) -> Any:
         raise BadInput(
             f"The base model at {run.model} cannot be read; check that it is whole, or choose another."
         ) from error
-    if run.device == "cuda" and not torch.cuda.is_available():
-        raise JobFailed("The GPU this tuning was planned for is not there; start the tuning again to plan anew.")
     return model.to(run.device)
 
 
@@ -109,7 +114,8 @@ def _check_memory(run: TrainingRun) -> None:
     files = list(Path(run.model).glob("*.safetensors")) if Path(run.model).is_dir() else []
     if not files or run.device != "cpu":
         return
-    need = sum(_parameters(file) for file in files) * (4 if run.dtype == "float32" else 2)
+    each = (4 if run.dtype == "float32" else 2) * (IN_FOUR_BITS if run.four_bits else 1)
+    need = sum(_parameters(file) for file in files) * each
     free = psutil.virtual_memory().available
     if need * 1.2 > free:
         raise JobFailed(

@@ -10,9 +10,9 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import BadInput
 
@@ -39,6 +39,7 @@ class TrainingRun(BaseModel):
     system_prompt: str = Field("", description="put first in every conversation of the community, as when serving")
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
+    four_bits: bool = Field(False, description="hold the base in 4 bits while it is learnt on; for `lora` alone")
     threads: int = Field(2, ge=1, description="processor threads; another number may round differently")
     context: int = Field(1024, ge=16, description="tokens; longer conversations lose their oldest turns")
     method: Method = Field(
@@ -52,8 +53,13 @@ class TrainingRun(BaseModel):
     batch_tokens: int = Field(1024, ge=64, description="tokens in one step, padding included")
     seed: int = 0
     replay: str | None = Field(None, description="file of general conversations; None takes the one that is shipped")
-    replay_share: float = Field(0.2, ge=0, lt=1, description="of each step's rows, how many are general conversations")
-    kl_weight: float = Field(0.5, ge=0, description="how hard general answers are held to the untouched model's")
+    replay_share: float = Field(
+        0.1, ge=0, lt=0.5, description="of each step's rows, how many are general conversations"
+    )
+    own_share: float = Field(
+        0.15, ge=0, lt=0.5, description="of a step's rows, how many are texts that the untouched model wrote itself"
+    )
+    kl_weight: float = Field(0.7, ge=0, description="how hard both are held to the untouched model's probabilities")
     general_limit: float = Field(0.01, ge=0, description="growth of general loss above which no weights are kept")
     evaluations: int = Field(1, ge=1, description="measurements of held-out and general loss in one epoch")
     patience: int = Field(3, ge=1, description="measurements without a better one before training stops")
@@ -62,6 +68,20 @@ class TrainingRun(BaseModel):
     )
     checkpoint_every: float = Field(30.0, ge=0, description="seconds")
     gradient_checkpointing: bool | None = Field(None, description="less memory for more time; None: on large models")
+
+    @model_validator(mode="after")
+    def _trains_what_it_holds(self) -> Self:
+        if self.four_bits and self.method != "lora":
+            raise ValueError(no_whole_weights(self.method))
+        return self
+
+
+def no_whole_weights(method: Method) -> str:
+    """Why a method that trains weights themselves cannot, where the base is held in 4 bits."""
+    return (
+        f"Memory here has room for the base model in 4 bits only, on which the method {method} cannot learn; choose "
+        "the method lora, or a smaller base model."
+    )
 
 
 def rank_for(method: Method, examples: int, largest: int) -> int:
@@ -132,6 +152,7 @@ class TrainingResult(BaseModel):
     votes_kept: bool | None = Field(None, description="False: they cost too much of what was learnt, and were left out")
     method: str = "lora"
     rank: int = 16
+    four_bits: bool = Field(False, description="whether the base was held in 4 bits; the losses here are on that one")
     kept: float | None = Field(None, description="of the change that was learnt, the share that the adapter holds")
     seed: int
     data_digest: str

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from tuning.training import fused, lora
+from tuning.training import four_bits, fused, lora
 from tuning.training.lora import Weights
 from tuning.training.run import TrainingRun
 from tuning.training.whole import Whole
@@ -39,7 +39,8 @@ class Tuned(Protocol):
         ...
 
     def finish(self, folder: Path) -> Any:
-        """Write the adapter's two files into `folder`; gives the base model with it loaded again from there."""
+        """Write the adapter's two files into `folder`; gives the base model with it loaded again from there, computing
+        as it will be served."""
         ...
 
 
@@ -49,6 +50,7 @@ class Adapter:
     rate = 1.0
 
     def __init__(self, base: Any, run: TrainingRun) -> None:
+        self._run = run
         self.model = lora.attach(base, run)
         self.kept: float | None = None
         fused.fuse(self.model, bfloat16=run.fast_products and fused.fast_bfloat16())
@@ -62,7 +64,10 @@ class Adapter:
     def finish(self, folder: Path) -> Any:
         fused.part(self.model)
         lora.save_adapter(self.model, folder)
-        return lora.load_adapter(self.model.unload(), folder)
+        again = lora.load_adapter(self.model.unload(), folder)
+        if self._run.four_bits:
+            four_bits.read_whole(again, self._run)
+        return again
 
 
 def prepare(base: Any, run: TrainingRun) -> Tuned:
