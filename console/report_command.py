@@ -81,6 +81,11 @@ def show(name: VersionName, made: str, found: dict[str, Any]) -> None:
         console.print(
             f"\nThe adapter keeps {training['kept']:.0%} of the change that was learnt ({training['method']})."
         )
+    if training.get("four_bits"):
+        console.print(
+            "\nMemory was short, so it learnt on the base model in 4 bits; all of this was measured on the base model as "
+            "it is."
+        )
     curve = found.get("curve") or {}
     if len(curve.get("held_out_loss") or []) > 1:
         losses = "  ".join(f"{value:.2f}" for value in curve["held_out_loss"])

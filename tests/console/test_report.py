@@ -11,8 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from config.errors import NotFound
+from config.names import VersionName
 from config.settings import load_settings
 from console.cli import app
+from console.report_command import show
 from console.report_page import report_page
 from store.database import open_database
 from store.tables import Assistant, Version
@@ -104,6 +106,14 @@ def test_the_page_stands_alone_and_text_from_chats_is_text() -> None:
     assert "Is the <b>slipway</b> free?" in page.text and "Aye & soon." in page.text
     assert page.tags.count("polyline") == 2 and page.tags.count("rect") == 4
     assert "It stays out of service" in page.text and "no proof of improvement" in page.text
+
+
+def test_a_report_says_where_the_base_was_learnt_on_in_4_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    for four_bits in (False, True):
+        found = REPORT | {"training": REPORT["training"] | {"four_bits": four_bits}}
+        show(VersionName("harbour", 2), "1 May 2026", found)
+        said = report_page("harbour@v2", "harbour", "1 May 2026", found), capsys.readouterr().out
+        assert all(("in 4 bits" in text) == four_bits for text in said)
 
 
 @pytest.mark.usefixtures("kept")
