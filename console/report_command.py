@@ -83,8 +83,8 @@ def show(name: VersionName, made: str, found: dict[str, Any]) -> None:
         )
     if training.get("four_bits"):
         console.print(
-            "\nMemory was short, so it learnt on the base model in 4 bits; all of this was measured on the base model as "
-            "it is."
+            "\nMemory was short, so it learnt on the base model in 4 bits; all of this was measured on the base "
+            "model as it is."
         )
     curve = found.get("curve") or {}
     if len(curve.get("held_out_loss") or []) > 1:
