@@ -11,18 +11,23 @@ import sys
 from functools import wraps
 from typing import Any
 
+API_SERVER = "vllm.entrypoints.openai.api_server"
+
 
 def leave_out_sets_of_adapters() -> None:
-    """Called by vLLM in each of its processes, perhaps more than once. Of these only the one that has figures has
-    loaded what makes them."""
-    loggers = sys.modules.get("vllm.v1.metrics.loggers")
-    if loggers is None or hasattr(loggers.PrometheusStatLogger.__init__, "__wrapped__"):
+    """Called by vLLM in each of its processes, perhaps more than once. Only the one that answers has figures."""
+    begun_as = getattr(sys.modules["__main__"], "__spec__", None)
+    if begun_as is None or begun_as.name != API_SERVER:
         return
-    begin = loggers.PrometheusStatLogger.__init__
+    from vllm.v1.metrics.loggers import PrometheusStatLogger
+
+    begin = PrometheusStatLogger.__init__
+    if hasattr(begin, "__wrapped__"):
+        return
 
     @wraps(begin)
     def begin_without(self: Any, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
         self.gauge_lora_info = None
 
-    loggers.PrometheusStatLogger.__init__ = begin_without
+    PrometheusStatLogger.__init__ = begin_without

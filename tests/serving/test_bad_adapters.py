@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openai
 import pytest
 from adapter_making import random_adapter
 from gateway_running import running
@@ -203,26 +204,43 @@ async def test_an_assistant_falls_back_to_its_last_good_version(engine: RunningE
     assert troubles == [None, "its files are gone or damaged", "its files are gone or damaged"]
 
 
-async def by_terminal(engine: RunningEngine, database: Database, name: str) -> str:
-    said = await answer(Workplace(engine.settings, database), engine.client, name, [*HELLO], show=False)
-    return str(said["version"])
+Ask = Callable[[str], Awaitable[str]]
+"""Who answers to a name: a version."""
 
 
-async def by_gateway(engine: RunningEngine, database: Database, name: str) -> str:
+@asynccontextmanager
+async def terminal(engine: RunningEngine, database: Database) -> AsyncIterator[Ask]:
+    async def ask(name: str) -> str:
+        said = await answer(Workplace(engine.settings, database), engine.client, name, [*HELLO], show=False)
+        return str(said["version"])
+
+    yield ask
+
+
+@asynccontextmanager
+async def gateway(engine: RunningEngine, database: Database) -> AsyncIterator[Ask]:
     tokenizer = ChatTokenizer(engine.supervisor.model.location)
     async with running(database, engine.settings, engine.supervisor, tokenizer) as door, door.client() as client:
-        return (await client.chat.completions.create(model=name, messages=[*HELLO], max_tokens=4)).model  # type: ignore[misc]
+
+        async def ask(name: str) -> str:
+            said: list[Any] = [*HELLO]
+            return (await client.chat.completions.create(model=name, messages=said, max_tokens=4)).model
+
+        yield ask
 
 
-@pytest.mark.parametrize("door", [by_terminal, by_gateway])
+@pytest.mark.parametrize("door", [terminal, gateway])
 async def test_at_each_door_a_bad_version_is_answered_for_by_the_last_good_one(
-    engine: RunningEngine, database: Database, door: Callable[[RunningEngine, Database, str], Awaitable[str]]
+    engine: RunningEngine, database: Database, door: Any
 ) -> None:
-    name = door.__name__.replace("_", "-")
+    name = door.__name__
     await added(engine, database, name, 2)
-    assert await door(engine, database, name) == f"{name}@v2"
-    cut_short(engine.paths.adapter(VersionName(name, 2)) / WEIGHTS)
-    assert await door(engine, database, name) == f"{name}@v1"
+    async with door(engine, database) as ask:
+        assert await ask(name) == f"{name}@v2"
+        cut_short(engine.paths.adapter(VersionName(name, 2)) / WEIGHTS)
+        assert await ask(name) == f"{name}@v1"
+        with pytest.raises((NotFound, openai.NotFoundError)):
+            await ask(f"{name}@v2")
     async with database.session() as session:
         row = await find_version(session, await find_assistant(session, name), 2)
         assert row.trouble == "its files are gone or damaged"
