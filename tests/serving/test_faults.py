@@ -87,7 +87,8 @@ async def test_a_busy_assistant_leaves_the_engine_to_others_and_no_load_looks_li
         order.append(assistant)
 
     busy = [asyncio.create_task(one("busy", number)) for number in range(24)]
-    await until(lambda: entrance.line.waiting == 20, 5)
+    while entrance.line.waiting < 20:  # noqa: ASYNC110 - any longer, and some are answered before all have asked
+        await asyncio.sleep(0)
     quiet = [asyncio.create_task(one("quiet", number)) for number in range(2)]
     await asyncio.gather(*busy, *quiet)
     assert max(at for at, assistant in enumerate(order) if assistant == "quiet") < 14
