@@ -34,7 +34,7 @@ from store.tables import Promotion, Version
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello, I need a taxi."}]
 SHORT = Sampling(max_tokens=12, temperature=0.0)
-ENDLESS = Sampling(max_tokens=900, temperature=2.0)
+ENDLESS = Sampling(max_tokens=900, temperature=20.0)
 
 
 def made(engine: RunningEngine, name: VersionName, seed: int) -> Path:
