@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fake_engine import FakeEngine, words
+from gateway_running import ToolWords
 
 from bots.conversation import Conversation
 from bots.web.app import create_app
@@ -23,6 +24,10 @@ HERE = "http://localhost"
 HELLO = {"model": "harbour", "messages": [{"role": "user", "content": "Hello"}]}
 
 
+async def tool_words() -> ToolWords:
+    return ToolWords()
+
+
 @pytest.fixture
 async def http(database: Database, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A browser that has a session on the page."""
@@ -30,10 +35,9 @@ async def http(database: Database, settings: Settings) -> AsyncIterator[httpx.As
         await add_assistant(session, "harbour", "", "demo")
         await set_route(session, "default", "", "harbour")
     engine = FakeEngine()
-    engine.be("warming", "The engine is warming up.")
     entrance = Entrance(engine)
     conversation = Conversation(database, settings, engine, words, entrance=entrance)
-    both = doors(create_app(conversation), create_gateway(database, settings, engine, entrance, words))
+    both = doors(create_app(conversation), create_gateway(database, settings, engine, entrance, tool_words))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=both), base_url=HERE) as browser:
         opened = await browser.post("/api/session", json={}, headers={"Origin": HERE})
         assert opened.status_code == 200 and browser.cookies
@@ -68,8 +72,7 @@ async def test_no_rule_of_the_pages_stands_in_a_programs_way(http: httpx.AsyncCl
     assert "content-security-policy" not in models.headers
     long = HELLO | {"user": "x" * 700_000}  # more than a page may send
     answer = await http.post("/v1/chat/completions", json=long, headers=foreign)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
-    assert answer.headers["retry-after"] == "20"
+    assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "Hello there.")
 
 
 async def test_the_pages_keep_their_rules(http: httpx.AsyncClient) -> None:

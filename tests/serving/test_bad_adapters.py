@@ -34,7 +34,8 @@ from store.tables import Promotion, Version
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello, I need a taxi."}]
 SHORT = Sampling(max_tokens=12, temperature=0.0)
-ENDLESS = Sampling(max_tokens=900, temperature=20.0)
+ENDLESS = Sampling(max_tokens=900, temperature=2.0, repetition_penalty=10.0)
+"""The token that ends a turn stands in every prompt, so that it hardly comes."""
 
 
 def made(engine: RunningEngine, name: VersionName, seed: int) -> Path:

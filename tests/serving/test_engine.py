@@ -23,7 +23,8 @@ from serving.prompt import ChatTokenizer, Message, with_system
 
 LOUD, QUIET = VersionName("loud", 1), VersionName("quiet", 1)
 GREEDY = Sampling(max_tokens=24, temperature=0.0)
-ENDLESS = Sampling(max_tokens=900, temperature=20.0)
+ENDLESS = Sampling(max_tokens=900, temperature=2.0, repetition_penalty=10.0)
+"""The token that ends a turn stands in every prompt, so that it hardly comes."""
 ASKED = ["Can you help me rent a car for Saturday?", "I need a table for two tonight.", "What is the weather like?"]
 
 

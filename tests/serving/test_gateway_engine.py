@@ -161,18 +161,27 @@ async def test_the_longest_prompt_that_is_let_through_is_taken_by_the_engine(
             assert caught.value.code == "context_length_exceeded"
 
 
-async def test_a_client_that_goes_away_frees_the_engine(door: Door, engine: RunningEngine) -> None:
+async def test_a_client_that_goes_away_frees_the_engine(
+    assistants: None, engine: RunningEngine, database: Database, settings: Settings, tokenizer: ChatTokenizer
+) -> None:
     before = await metric(engine.client, "vllm:generation_tokens_total")
+    endless = settings.model_copy(
+        update={"repetition_penalty": 10.0}
+    )  # the end was there before: it hardly comes again
     body = {"model": "plain", "messages": HELLO, "temperature": 2, "max_tokens": 900, "stream": True}
-    headers = {"Authorization": f"Bearer {door.key}"}
-    async with httpx.AsyncClient(
-        base_url=door.address, trust_env=False, verify=False, headers=headers, timeout=60
-    ) as http:
+    async with (
+        running(database, endless, engine.supervisor, tokenizer) as door,
+        httpx.AsyncClient(
+            base_url=door.address, trust_env=False, verify=False, timeout=60,
+            headers={"Authorization": f"Bearer {door.key}"},
+        ) as http,
+    ):  # fmt: skip
         async with http.stream("POST", "/v1/chat/completions", json=body) as answer:
             lines = answer.aiter_lines()
             while '"content":"' not in await anext(lines):
                 pass
-            assert await metric(engine.client, "vllm:num_requests_running") == 1
+            while await metric(engine.client, "vllm:num_requests_running") != 1:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
         assert await idle(engine.client)
         waiting = asyncio.create_task(http.post("/v1/chat/completions", json=body | {"stream": False}))
         while await metric(engine.client, "vllm:num_requests_running") == 0:

@@ -46,7 +46,9 @@ async def test_a_killed_api_server_is_back_and_nothing_of_the_old_one_is_left(en
     assert engine.supervisor.pid is not None
     old = family(engine.supervisor.pid)
     assert any("EngineCore" in " ".join(process.cmdline()) for process in old)
-    stream = engine.client.stream(engine.supervisor.untuned, HELLO, Sampling(900, temperature=20.0))
+    stream = engine.client.stream(
+        engine.supervisor.untuned, HELLO, Sampling(900, temperature=2.0, repetition_penalty=10.0)
+    )
     await anext(stream)
     os.kill(old[1].pid, signal.SIGKILL)
     with pytest.raises(EngineUnavailable):

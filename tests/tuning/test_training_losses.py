@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tuning.training import losses
 from tuning.training.batches import Row, collate
 from tuning.training.lora import untouched
-from tuning.training.losses import Replay, mean_loss, summed_loss
+from tuning.training.losses import Replay, ReplayLoss, mean_loss, summed_loss
 
 ROWS = [Row([5, 6, 7, 8, 9, 10, 11], [2, 3, 6]), Row([12, 13, 14], [1, 2]), Row([20, 21, 22, 23], [3])]
 
@@ -68,7 +68,7 @@ def test_kl_is_from_the_untouched_model_with_and_without_the_cache(
         return untouched(model)
 
     monkeypatch.setattr(losses, "CACHE_BYTES", cache)
-    there = Replay(model, ROWS, without, torch.device("cpu"), 16).loss([2, 0])
+    there = Replay(model, ROWS, [], without, torch.device("cpu"), 16).loss([2, 0])
     wanted = 0.0
     for row in (ROWS[2], ROWS[0]):
         student = plain(model, row)
@@ -78,4 +78,19 @@ def test_kl_is_from_the_untouched_model_with_and_without_the_cache(
     assert there.kl.item() == pytest.approx(wanted, rel=1e-4)
     assert wanted > 0.01
     with untouched(model):
-        assert Replay(model, ROWS, without, torch.device("cpu"), 16).loss([1]).kl.item() == pytest.approx(0, abs=1e-5)
+        assert Replay(model, ROWS, [], without, torch.device("cpu"), 16).loss([1]).kl.item() == pytest.approx(
+            0, abs=1e-5
+        )
+
+
+def test_what_the_model_wrote_itself_is_held_and_not_taught(model: PeftModel) -> None:
+    def without() -> AbstractContextManager[None]:
+        return untouched(model)
+
+    def loss(taught: list[Row], own: list[Row], places: list[int]) -> ReplayLoss:
+        return Replay(model, taught, own, without, torch.device("cpu"), 16).loss(places)
+
+    alone, both = loss([ROWS[0]], [], [0]), loss([ROWS[0]], [ROWS[2]], [0, 1])
+    assert both.cross_entropy.item() == pytest.approx(alone.cross_entropy.item(), rel=1e-4)
+    assert both.kl.item() > 1.01 * alone.kl.item()
+    assert loss([], [ROWS[2]], [0]).cross_entropy.item() == 0

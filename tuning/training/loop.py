@@ -7,15 +7,12 @@ for a request to stop between any two passes through the model.
 
 from __future__ import annotations
 
-import math
 import os
-import random
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,13 +21,12 @@ from config.errors import BadInput
 from serving.prompt import ChatTokenizer
 from tuning.training import checkpoint, lora
 from tuning.training.batches import Batch, Row, Step, collate, digest, group, parts, plan_steps, read_rows
+from tuning.training.general import general_for
 from tuning.training.losses import Replay, mean_loss, summed_loss
 from tuning.training.memory import is_shortage, keep_to_share, peak, release
-from tuning.training.own_words import OWN_TEXTS, own_words
 from tuning.training.parity import parity_rows
 from tuning.training.provenance import code_digest, versions
 from tuning.training.run import (
-    GENERAL_REPLAY,
     MEMORY_SHARE_VARIABLE,
     RunFolder,
     TrainingResult,
@@ -44,8 +40,6 @@ from tuning.training.voting import learn_from_votes
 WARM_UP = 0.06
 LAST_RATE = 0.05
 CLIP = 1.0
-WATCHED_SHARE = 0.2
-"""Of the general conversations, how many are never replayed but watched: forgetting is measured on them."""
 MEASURED_AT_ONCE = 4
 """A measuring batch holds so many times the tokens of a training batch."""
 
@@ -75,20 +69,16 @@ class Training:
         self.left_out = out + out_too
         if not self.rows or not self.held_out:
             raise BadInput("There is no conversation to learn from, or none to measure on; import more of the chat.")
-        general = self._general()
-        watched = max(1, round(len(general) * WATCHED_SHARE)) if general else 0
         self.pause()
         base = lora.load_base(run)
-        own = own_words(base, self.tokenizer, self._own_texts(), run.context, run.seed, self.pause)
-        shipped, watched_rows = general[watched:] if run.replay_share else [], general[:watched]
-        self.replay_rows = [*shipped, *own]
+        self.general = general_for(run, base, self.tokenizer, len(self.rows), self.pause)
         self.steps = plan_steps(
-            self.rows, [(len(shipped), run.replay_share), (len(own), run.own_share)],
+            self.rows, [(len(self.general.replayed), run.replay_share), (len(self.general.own), run.own_share)],
             budget=run.batch_tokens, epochs=run.epochs, seed=run.seed,
         )  # fmt: skip
-        self.digest = digest(self.rows, self.held_out, general)
+        self.digest = digest(self.rows, self.held_out, [*self.general.watched, *self.general.replayed])
         self._held_out_batches = self._batches(self.held_out)
-        self._watched_batches = self._batches(watched_rows)
+        self._watched_batches = self._batches(self.general.watched)
 
         self.pause()
         self.tuned = prepare(base, run)
@@ -107,8 +97,9 @@ class Training:
         """Train, write the adapter, parity.json and result.json. Raises Cancelled when asked to stop."""
         course, run = self.course, self.run
         self.replay = Replay(
-            self.model, self.replay_rows, self.tuned.untouched, self.device, run.batch_tokens * MEASURED_AT_ONCE
-        )
+            self.model, self.general.replayed, self.general.own, self.tuned.untouched, self.device,
+            run.batch_tokens * MEASURED_AT_ONCE,
+        )  # fmt: skip
         if not course.measured_at:
             self._measure()
         every = max(1, round(len(self.steps) / (run.epochs * run.evaluations)))
@@ -130,7 +121,7 @@ class Training:
         return self._finish()
 
     def _step(self, step: Step) -> None:
-        """One optimizer step: cross entropy over community and replay tokens, and KL to the untouched model."""
+        """One optimizer step: cross entropy over community and general tokens, and KL to the untouched model."""
         rate = self._rate(self.course.step)
         for group_ in self.optimizer.param_groups:
             group_["lr"] = self.learning_rate * rate
@@ -156,16 +147,17 @@ class Training:
     def _accumulate(self, step: Step) -> float:
         """Gradients of one step, in as many parts as memory asks for; its community loss, nats per learnt token."""
         learnt = sum(len(self.rows[place].learnt) for place in step.rows)
-        general = sum(len(self.replay_rows[place].learnt) for place in step.replay)
+        taught = learnt + self.replay.taught(step.replay)
+        general = self.replay.tokens(step.replay)
         total = 0.0
         for places in parts(step.rows, self._parts):
             loss = summed_loss(self.model, collate([self.rows[place] for place in places]).to(self.device))
-            (loss / (learnt + general)).backward()
+            (loss / taught).backward()
             total += loss.item()
             self.pause()
         for places in parts(step.replay, self._parts):
             there = self.replay.loss(places)
-            (there.cross_entropy / (learnt + general) + self.run.kl_weight * there.kl / general).backward()
+            (there.cross_entropy / taught + self.run.kl_weight * there.kl / general).backward()
             self.pause()
         return total / learnt
 
@@ -246,19 +238,6 @@ class Training:
         write_whole(folder.result, result.model_dump_json(indent=2).encode())
         self._say("done", now=True)
         return result
-
-    def _own_texts(self) -> int:
-        """How many texts of the untouched model's own there will be turns for."""
-        run = self.run
-        turns = len(self.rows) * run.epochs * run.own_share / (1 - run.replay_share - run.own_share)
-        return min(OWN_TEXTS, math.ceil(turns))
-
-    def _general(self) -> list[Row]:
-        """General conversations, shuffled the same way each time: the first are watched, the rest replayed."""
-        file = Path(self.run.replay) if self.run.replay else GENERAL_REPLAY
-        rows, _ = read_rows(file, self.tokenizer, "", self.run.context)
-        random.Random("general").shuffle(rows)  # noqa: S311
-        return rows
 
     def _batches(self, rows: list[Row]) -> list[Batch]:
         groups = group(rows, self.run.batch_tokens * MEASURED_AT_ONCE)

@@ -60,14 +60,16 @@ def mean_loss(model: Any, batches: Sequence[Batch], pause: Callable[[], None]) -
 
 @dataclass(frozen=True, slots=True)
 class ReplayLoss:
-    """Over one batch of replay rows, summed over learnt tokens: cross entropy, and KL from the untouched model."""
+    """Over one batch of replay rows, summed over learnt tokens: cross entropy of those that are taught, and KL from the
+    untouched model of all."""
 
     cross_entropy: torch.Tensor
     kl: torch.Tensor
 
 
 class Replay:
-    """The general rows and the untouched model's word on them.
+    """Rows that hold a model to what it was, and the untouched model's word on them. `taught` is what it should say as
+    well; `own`, numbered on from these, is only what it did say.
 
     `untouched` is a context in which `model` computes without its adapter. Where the vocabulary is small the untouched
     log-probabilities of all rows are computed once; else at each step, which costs a forward pass more.
@@ -76,15 +78,17 @@ class Replay:
     def __init__(
         self,
         model: Any,
-        rows: Sequence[Row],
+        taught: Sequence[Row],
+        own: Sequence[Row],
         untouched: Callable[[], AbstractContextManager[None]],
         device: torch.device,
         budget: int,
     ) -> None:
-        self._model, self._rows, self._untouched, self._device = model, rows, untouched, device
+        self._model, self._untouched, self._device = model, untouched, device
+        self._rows, self._taught = [*taught, *own], len(taught)
         self._cache: list[torch.Tensor] | None = None
         vocabulary = model.get_output_embeddings().weight.shape[0]
-        if sum(len(row.learnt) for row in rows) * vocabulary * 4 <= CACHE_BYTES:
+        if sum(len(row.learnt) for row in self._rows) * vocabulary * 4 <= CACHE_BYTES:
             self._cache = self._all(budget)
 
     def _all(self, budget: int) -> list[torch.Tensor]:
@@ -106,13 +110,22 @@ class Replay:
         finally:
             self._model.train(was_training)
 
+    def tokens(self, places: Sequence[int]) -> int:
+        """Learnt tokens of the rows at `places`."""
+        return sum(len(self._rows[place].learnt) for place in places)
+
+    def taught(self, places: Sequence[int]) -> int:
+        """Learnt tokens of those rows at `places` that are taught."""
+        return sum(len(self._rows[place].learnt) for place in places if place < self._taught)
+
     def loss(self, places: Sequence[int]) -> ReplayLoss:
-        """Of the rows at `places`, with gradients."""
+        """Of the rows at `places`, those that are taught first, with gradients."""
         rows = [self._rows[place] for place in places]
         batch = collate(rows).to(self._device)
         teacher = torch.cat([self._cache[place] for place in places]) if self._cache else self._teacher(rows)
         student = log_softmax(learnt_logits(self._model, batch), dim=-1)
+        taught = self.taught(places)
         return ReplayLoss(
-            nll_loss(student, batch.targets, reduction="sum"),
+            nll_loss(student[:taught], batch.targets[:taught], reduction="sum"),
             kl_div(student, teacher, log_target=True, reduction="sum"),
         )

@@ -59,7 +59,7 @@ class TrainingRun(BaseModel):
     own_share: float = Field(
         0.15, ge=0, lt=0.5, description="of a step's rows, how many are texts that the untouched model wrote itself"
     )
-    kl_weight: float = Field(0.7, ge=0, description="how hard both are held to the untouched model's probabilities")
+    kl_weight: float = Field(0.8, ge=0, description="how hard both are held to the untouched model's probabilities")
     general_limit: float = Field(0.01, ge=0, description="growth of general loss above which no weights are kept")
     evaluations: int = Field(1, ge=1, description="measurements of held-out and general loss in one epoch")
     patience: int = Field(3, ge=1, description="measurements without a better one before training stops")
