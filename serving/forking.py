@@ -1,4 +1,4 @@
-"""Runs inside an engine on a processor: its processes are forked, so that a start takes a third of the time.
+"""Runs inside an engine on a processor: its processes are forked, so that a start takes half the time.
 
 vLLM's engine is three processes, one begun by the other, and each of them imports all of vLLM before it does anything.
 Where it can vLLM forks them, and the imports are there; on processors it does not, because it binds the threads of each
