@@ -142,6 +142,22 @@ async def test_an_answer_that_loses_its_engine_ends_in_one_honest_sentence_and_t
         await bot.until(lambda: len(answered(chat)) > before)
 
 
+async def test_killed_between_hearing_and_answering_with_the_real_engine(
+    server: BotApiServer, bot: Bot, database: Database, engine: RunningEngine, home: Path
+) -> None:
+    chat = bot.private(ADA)
+    with running(home, "never"):
+        chat.says(ADA, "Hello, can you help me with a boat?")
+        [number] = [update["update_id"] for update in bot.updates]
+        await until(lambda: number in bot.confirmed)
+    assert not answered(chat)
+    with running(home, str(engine.settings.home)):
+        await bot.until(lambda: answered(chat))
+        chat.says(ADA, "And what about a train?")
+        await bot.until(lambda: len(answered(chat)) == 2)
+    assert len(answered(chat)) == 2
+
+
 async def test_killed_between_answering_and_noting_it_with_the_real_engine(
     server: BotApiServer, bot: Bot, database: Database, engine: RunningEngine, home: Path
 ) -> None:
