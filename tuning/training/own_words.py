@@ -18,8 +18,7 @@ from serving.prompt import ChatTokenizer
 from tuning.training.batches import Row
 
 OWN_TEXTS, LENGTH = 192, 128
-"""How many texts are drawn at most, and of how many tokens. Of the demo's base model, on two processor cores, in ten
-seconds."""
+"""How many texts are drawn at most, and of how many tokens."""
 AT_ONCE = 32
 """Texts drawn at once."""
 PROBE = "hello"
