@@ -23,6 +23,7 @@ from bench.gpu_results import Bench
 from bench.gpu_shapes import RANK, Shape, random_model
 from serving.prompt import ChatTokenizer
 from tuning.training.batches import read_rows
+from tuning.training.lora import ALPHA
 
 WARM_UP_STEPS = 2
 
@@ -52,7 +53,7 @@ def theirs(
     if importlib.util.find_spec("flash_attn") is not None:
         model.set_attn_implementation("flash_attention_2")
     adapter = LoraConfig(
-        r=RANK, lora_alpha=2 * RANK, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=RANK, lora_alpha=ALPHA, use_rslora=True, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     more: dict[str, Any] = {}
     if importlib.util.find_spec("liger_kernel") is not None and not bench.rehearse:

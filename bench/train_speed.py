@@ -36,7 +36,7 @@ SIDES = {
 }
 HELD_OUT = 40
 TURNS = 12
-RANK, ALPHA, DROPOUT, RATE, WARM_UP = 16, 32, 0.05, 1e-3, 0.06
+RANK, DROPOUT, RATE, WARM_UP = 16, 0.05, 1e-3, 0.06
 ROWS = 8
 """Rows of one step of SFTTrainer. Ours has as many tokens a step: that many times the mean length."""
 
@@ -88,6 +88,7 @@ def theirs(folder: RunFolder) -> dict[str, float]:
 
     from serving.prompt import ChatTokenizer
     from tuning.training.batches import collate, group, read_rows
+    from tuning.training.lora import ALPHA
     from tuning.training.losses import mean_loss
 
     run = folder.read_settings()
@@ -111,7 +112,8 @@ def theirs(folder: RunFolder) -> dict[str, float]:
         processing_class=AutoTokenizer.from_pretrained(run.model),
         train_dataset=Dataset.from_list(chats),
         peft_config=LoraConfig(
-            r=RANK, lora_alpha=ALPHA, lora_dropout=DROPOUT, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=RANK, lora_alpha=ALPHA, use_rslora=True, lora_dropout=DROPOUT, target_modules="all-linear",
+            task_type="CAUSAL_LM",
         ),
         callbacks=[Clock()],
         args=SFTConfig(
@@ -143,7 +145,7 @@ def measure(side: str, chats: list[list[dict[str, str]]], options: argparse.Name
         tokenizer = ChatTokenizer(options.model)
         lengths = [len(tokenizer.render(chat).ids) for chat in chats[:-HELD_OUT]]  # type: ignore[arg-type]
         run = TrainingRun(
-            model=options.model, threads=options.threads, rank=RANK, alpha=ALPHA, dropout=DROPOUT, learning_rate=RATE,
+            model=options.model, threads=options.threads, rank=RANK, dropout=DROPOUT, learning_rate=RATE,
             epochs=options.epochs, batch_tokens=round(ROWS * statistics.mean(lengths)), patience=options.epochs,
             fast_products=side not in ("trl", "ours-plain"), checkpoint_every=3600, general_limit=1000,
             replay_share=0.15 if side == "replay" else 0, own_share=0,

@@ -25,7 +25,9 @@ def tuned(dropout: float = 0.0, *, exact: bool = True) -> PeftModel:
             torch.nn.init.normal_(parameter, std=0.1)
     if exact:
         base = base.to(torch.bfloat16).float()
-    config = LoraConfig(r=4, lora_alpha=8, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=4, lora_alpha=4, use_rslora=True, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
     model = get_peft_model(base, config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

@@ -27,6 +27,10 @@ from tuning.training.run import TrainingRun
 LARGE = 500_000_000
 """Parameters from which activations are computed again in the backward pass instead of kept."""
 
+ALPHA = 8
+"""Over the root of the rank it is how much an adapter's product counts: 2 at rank 16. By the root, and not by the rank
+itself, a step moves the model as much at one rank as at another: rsLoRA (Kalajdzievski, 2023)."""
+
 Weights = dict[str, torch.Tensor]
 
 
@@ -55,7 +59,8 @@ def attach(base: Any, run: TrainingRun) -> PeftModel:
     save_memory(base, run)
     config = LoraConfig(
         r=run.rank,
-        lora_alpha=run.alpha,
+        lora_alpha=ALPHA,
+        use_rslora=True,
         lora_dropout=run.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",

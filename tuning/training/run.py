@@ -46,7 +46,6 @@ class TrainingRun(BaseModel):
         "lora", description="train an adapter, or the last layers' or all linear weights, turned into an adapter"
     )
     rank: int = Field(16, ge=1, le=512)
-    alpha: int = Field(32, ge=1)
     dropout: float = Field(0.05, ge=0, lt=1)
     learning_rate: float | None = Field(None, gt=0, description="peak; None chooses by the model's width")
     epochs: int = Field(4, ge=1, description="at most; early stopping may end sooner")
@@ -226,7 +225,7 @@ class RunFolder:
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise BadInput(f"run.json cannot be used: {where}: {first['msg']}.") from None
+            raise BadInput(f"run.json cannot be used: {where}: {first['msg']}; start the tuning again.") from None
 
     def read_progress(self) -> Progress | None:
         """The last progress written, None before the first."""
