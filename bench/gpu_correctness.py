@@ -26,7 +26,8 @@ from config.names import VersionName
 from serving.adapters import publish
 from tuning.gate.parity import LIMITS, measure_parity
 from tuning.training.loop import Training
-from tuning.training.run import BATCH_TOKENS, Method, RunFolder
+from tuning.training.planned import BATCH_TOKENS
+from tuning.training.run import Method, RunFolder
 
 METHODS: tuple[Method, ...] = ("lora", "partial", "full")
 RANKS = {"lora": 16, "partial": 64, "full": 64}

@@ -27,7 +27,8 @@ from bench.gpu_shapes import LARGE, RANK, TINY, Shape, model_folder, random_mode
 from serving.prompt import ChatTokenizer
 from tuning.training.batches import Step
 from tuning.training.loop import Cancelled, Training
-from tuning.training.run import BATCH_TOKENS, RunFolder, TrainingRun
+from tuning.training.planned import BATCH_TOKENS
+from tuning.training.run import RunFolder, TrainingRun
 
 WARM_UP_STEPS = 2
 CONTEXT, ROWS = 2048, 8

@@ -33,8 +33,9 @@ from store.database import open_database
 from tuning.curation import Curated, curate, silent
 from tuning.gate.judge import PROBE
 from tuning.importing import import_file
+from tuning.training.planned import run_for
 from tuning.training.process import trainers_environment
-from tuning.training.run import BATCH_TOKENS, Method, RunFolder, TrainingResult, TrainingRun, rank_for
+from tuning.training.run import Method, RunFolder, TrainingResult, TrainingRun
 
 MODEL = "demo"
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -56,12 +57,10 @@ async def learnable(community: Community, home: Path, folder: Path) -> Curated:
 
 def settings_of(method: Method, examples: int, home: Path) -> TrainingRun:
     """What a job on this machine would train with."""
-    model = find_model(MODEL)
-    hardware = plan(probe(home), model)
-    return TrainingRun(
-        model=model.location, method=method, rank=rank_for(method, examples, hardware.max_lora_rank),
-        device=hardware.device, dtype=hardware.dtype, threads=hardware.training_threads, context=hardware.context,
-        batch_tokens=BATCH_TOKENS[hardware.device], system_prompt=DEFAULT_PROMPT,
+    model, settings = find_model(MODEL), load_settings(home=home)
+    return run_for(
+        model, plan(probe(home), model), method, examples=examples, system_prompt=DEFAULT_PROMPT,
+        replay_share=settings.replay_share,
     )  # fmt: skip
 
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     traces: str | None = Field(None, description="where OpenTelemetry's traces go, over OTLP: http://host:4318")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
+    replay_share: float = Field(
+        0.1, ge=0, lt=0.5, description="of what a tuning learns from, how much is general conversations"
+    )
     max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")
     temperature: float = Field(0.4, ge=0, le=2)
     repetition_penalty: float = Field(1.05, ge=1, le=2)

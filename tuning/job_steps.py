@@ -31,8 +31,9 @@ from tuning.curation import Curated, curate
 from tuning.gate.judge import Case, Contender, judge
 from tuning.gate.report import Report
 from tuning.sharing import Room, Sharing
+from tuning.training.planned import run_for
 from tuning.training.process import TrainerKilled, run_training
-from tuning.training.run import BATCH_TOKENS, Method, RunFolder, TrainingRun, no_whole_weights, rank_for, write_whole
+from tuning.training.run import Method, RunFolder, write_whole
 from tuning.versions import promote
 
 EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
@@ -174,22 +175,11 @@ class JobSteps:
         """Once: a resumed job goes on as it began, whatever was set meanwhile."""
         if self._run.settings.exists():
             return
-        hardware = self._plan()
         method: Method = (self._job.settings or {}).get("method", "lora")
-        if hardware.four_bits and method != "lora":
-            raise JobFailed(no_whole_weights(method))
-        run = TrainingRun(
-            model=self._model.location,
-            method=method,
-            rank=rank_for(method, self._lines(), hardware.max_lora_rank),
-            device=hardware.device,
-            dtype=hardware.dtype,
-            four_bits=hardware.four_bits,
-            threads=hardware.training_threads,
-            context=hardware.context,
-            batch_tokens=BATCH_TOKENS[hardware.device],
-            system_prompt=self._assistant.system_prompt,
-        )
+        run = run_for(
+            self._model, self._plan(), method, examples=self._lines(), system_prompt=self._assistant.system_prompt,
+            replay_share=self._settings.replay_share,
+        )  # fmt: skip
         write_whole(self._run.settings, run.model_dump_json(indent=1).encode())
 
     def _lines(self) -> int:

@@ -26,8 +26,6 @@ run, which is the same run wherever it goes on."""
 GENERAL_REPLAY = Path(__file__).resolve().parent.parent / "general" / "replay.jsonl"
 
 Method = Literal["lora", "partial", "full"]
-FEW_EXAMPLES, MANY_EXAMPLES = 100, 20_000
-"""Conversations under which rank 8 holds what there is to learn, and from which rank 32 has something to hold."""
 
 
 class TrainingRun(BaseModel):
@@ -81,19 +79,6 @@ def no_whole_weights(method: Method) -> str:
         f"Memory here has room for the base model in 4 bits only, on which the method {method} cannot learn; choose "
         "the method lora, or a smaller base model."
     )
-
-
-def rank_for(method: Method, examples: int, largest: int) -> int:
-    """The adapter's rank: by how much there is to learn; for what was learnt in the weights, all that the engine
-    takes, because there is no other limit to what the change may look like."""
-    if method != "lora":
-        return largest
-    return min(largest, 8 if examples < FEW_EXAMPLES else 16 if examples < MANY_EXAMPLES else 32)
-
-
-BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
-"""Tokens in one step of a job. Small batches learn better from little text; a card wants enough work at a time to be
-worth asking."""
 
 
 class Progress(BaseModel):
