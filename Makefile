@@ -1,6 +1,5 @@
 # Set-up is part of every target: each first makes sure that .venv holds what is needed.
 PY := .venv/bin/python
-ROOMS := bots config console serving store tuning demo bench
 
 .PHONY: install demo run test lint format
 
@@ -13,8 +12,9 @@ demo: install
 run: install
 	@.venv/bin/parlance up
 
+# Two processes share the tests; those around one engine stay together (tests/conftest.py).
 test: lint
-	@$(PY) -m pytest $(if $(ROOM),tests/$(ROOM))
+	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(if $(ROOM),tests/$(ROOM))
 
 lint: install
 	@.venv/bin/ruff check .

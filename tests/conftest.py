@@ -59,9 +59,34 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
         await supervisor.stop()
 
 
+ENGINES = ("engine", "measured_engine")
+"""Fixtures that keep an engine for all tests of a run that use it."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is marked `gpu` runs where there is one."""
-    marked = [item for item in items if item.get_closest_marker("gpu")]
+    """What is marked `gpu` runs where there is one. Where two processes share the tests (`make test`), those around one
+    engine stay with one of them, and so do those of a file; what takes longest begins first."""
+    _without_gpu([item for item in items if item.get_closest_marker("gpu")])
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: _turn(groups[item]))
+
+
+def _group(item: pytest.Item) -> str:
+    used = item.fixturenames if isinstance(item, pytest.Function) else []
+    return next((name for name in ENGINES if name in used), item.nodeid.partition("::")[0])
+
+
+def _turn(group: str) -> int:
+    """Engines of a whole run, then those who start engines of their own, then the rest."""
+    if group in ENGINES:
+        return ENGINES.index(group)
+    return len(ENGINES) + (not group.startswith("tests/e2e/"))
+
+
+def _without_gpu(marked: list[pytest.Item]) -> None:
     if not marked:
         return
     from bench.gpu import card_here

@@ -718,7 +718,7 @@ async def test_an_archived_thread_and_a_channel_it_may_not_write_in_are_no_troub
     await said(discord, thread, bot, lambda texts: "It begins and ends." in texts)
     general.mute = True
     await discord.say(general, ada, f"{mention(bot)} hello")
-    await until(lambda: [call for call in discord.calls if call.status == 403])
+    await until(lambda: [call for call in discord.calls if call.status == 403 and call.path.endswith("/messages")])
     general.mute = False
     await discord.say(general, ada, f"{mention(bot)} once more")
     await said(discord, general, bot, lambda texts: texts == ["Hello there."])
