@@ -149,16 +149,20 @@ class Answering:
         with span("route"):
             routed = await route(self._database, place_of(channel))
         messages = await remembered(self._database, channel, question.id, LOOK_BACK)
-        turns = [
-            Turn(
-                m.role == "assistant",
-                tokenizer.without_control(m.text),
-                None if channel.private or m.role == "assistant" else tokenizer.without_control(m.author),
-            )
-            for m in messages
-        ]
         room = self._engine.client.context - self._longest_answer()
-        return routed, await asyncio.to_thread(fit, tokenizer.count, routed.system_prompt, turns, room)
+
+        def fitted() -> Fitted:
+            turns = [
+                Turn(
+                    m.role == "assistant",
+                    tokenizer.without_control(m.text),
+                    None if channel.private or m.role == "assistant" else tokenizer.without_control(m.author),
+                )
+                for m in messages
+            ]
+            return fit(tokenizer.count, routed.system_prompt, turns, room)
+
+        return routed, await asyncio.to_thread(fitted)
 
     def _longest_answer(self) -> int:
         """Tokens kept free for the answer: at most half the window, so that there is always room to ask."""

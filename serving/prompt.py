@@ -7,13 +7,15 @@ assistants nor the engine.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, Literal, TypedDict
 
 from config.errors import BadInput
+from serving.control_tokens import ControlTokens
+from serving.least_tokens import LeastTokens
 
 TEMPLATE_OPTIONS: Final[dict[str, Any]] = {"enable_thinking": False}
 """Given to every template, here and in the engine: answers begin with the answer. Templates ignore what they do not
@@ -65,8 +67,8 @@ class ChatTokenizer:
             raise BadInput(f"The base model at {location} has no chat template; choose one that was made for chat.")
         self._marked = "{% generation" in template or "{%- generation" in template
         added = (token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special)
-        control = "|".join(re.escape(text) for text in sorted(added, key=len, reverse=True))
-        self._control = re.compile(control) if control else None
+        self._control = ControlTokens(added)
+        self._least = LeastTokens(getattr(self._tokenizer, "backend_tokenizer", None))
         self.knows_tools: bool = "tools" in template and "<tool_call>" in template and "<function=" not in template
         """Whether the template tells the model of tools and has it call them as JSON between <tool_call> tags."""
         self.vocabulary: int = len(self._tokenizer)
@@ -76,9 +78,7 @@ class ChatTokenizer:
 
     def without_control(self, text: str) -> str:
         """What somebody wrote, without the model's control tokens: nobody ends a turn, or begins one, by typing it."""
-        while self._control is not None and self._control.search(text):
-            text = self._control.sub("", text)  # again: what is left may have closed up into another
-        return text
+        return self._control.taken_out(text)
 
     def text_ids(self, text: str) -> list[int]:
         """Token ids of plain text, outside any conversation."""
@@ -89,9 +89,16 @@ class ChatTokenizer:
         """Token ids of a prompt that waits for the assistant's answer, who may call `tools`."""
         return self._apply(messages, waits=True, tools=tools)
 
-    def count(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> int:
-        """Tokens of a prompt that waits for the assistant's answer, who may call `tools`."""
-        return len(self.prompt_ids(messages, tools))
+    def count(self, messages: Sequence[Message], tools: Sequence[Tool] = (), most: int | None = None) -> int:
+        """Tokens of a prompt that waits for the assistant's answer, who may call `tools`.
+
+        Where they are certainly more than `most`, so many as they are at least: counting them all would cost seconds.
+        """
+        with _readable():
+            text = self._text(messages, waits=True, tools=tools)
+            if most is not None and len(text) > most and (least := self._least.of(text)) > most:
+                return least
+            return len(self._ids(text))
 
     def render(self, messages: Sequence[Message], learn_from: int = 0) -> Rendered:
         """A whole conversation; learnt are the assistant turns with index `learn_from` or higher, end token included.
@@ -115,7 +122,9 @@ class ChatTokenizer:
         turns = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
         if not turns:
             return {}
-        mask = self._encode(messages, return_assistant_tokens_mask=True)["assistant_masks"]
+        with _readable():
+            encoded = self._templated(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        mask: list[int] = encoded["assistant_masks"]
         runs: list[tuple[int, int]] = []
         for marked, group in groupby(enumerate(mask), key=lambda pair: bool(pair[1])):
             if marked:
@@ -140,26 +149,35 @@ class ChatTokenizer:
         return len(before), end if last is None else last + 1
 
     def _apply(self, messages: Sequence[Message], *, waits: bool, tools: Sequence[Tool] = ()) -> list[int]:
+        with _readable():
+            return self._ids(self._text(messages, waits=waits, tools=tools))
+
+    def _text(self, messages: Sequence[Message], *, waits: bool, tools: Sequence[Tool]) -> str:
         given: dict[str, object] = {"tools": [dict(tool) for tool in tools]} if tools else {}
-        ids: list[int] = self._encode(messages, add_generation_prompt=waits, **given)["input_ids"]
+        text: str = self._templated(messages, tokenize=False, add_generation_prompt=waits, **given)
+        return text
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]  # the template has written them
         return ids
 
-    def _encode(self, messages: Sequence[Message], **options: object) -> dict[str, list[int]]:
-        from jinja2 import TemplateError
-
+    def _templated(self, messages: Sequence[Message], **options: object) -> Any:
         if not messages:
             raise BadInput("There is nothing to answer: the conversation is empty.")
-        try:
-            encoded: dict[str, list[int]] = self._tokenizer.apply_chat_template(
-                list(messages), tokenize=True, return_dict=True, **TEMPLATE_OPTIONS, **options
-            )
-        except TemplateError as error:
-            raise BadInput(f"The base model cannot take this conversation: {_first_line(error)}") from error
-        except (UnicodeEncodeError, TypeError) as error:
-            raise BadInput(
-                "The text holds characters that are not valid Unicode; send it again without them."
-            ) from error
-        return encoded
+        return self._tokenizer.apply_chat_template(list(messages), **TEMPLATE_OPTIONS, **options)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turns what templates and tokenizers cannot take into our errors."""
+    from jinja2 import TemplateError
+
+    try:
+        yield
+    except TemplateError as error:
+        raise BadInput(f"The base model cannot take this conversation: {_first_line(error)}") from error
+    except (UnicodeEncodeError, TypeError) as error:
+        raise BadInput("The text holds characters that are not valid Unicode; send it again without them.") from error
 
 
 def _first_line(error: Exception) -> str:

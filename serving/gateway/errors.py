@@ -92,11 +92,12 @@ def invalid_key(given: bool) -> ApiError:
 
 
 def too_long(tokens: int, context: int) -> ApiError:
-    """Like OpenAI's own words, which clients look for when they decide to shorten a conversation."""
+    """Like OpenAI's own words, which clients look for when they decide to shorten a conversation. `tokens` at least."""
+    least = "at least " if tokens > context else ""
     return ApiError(
         400,
-        f"This model's maximum context length is {context} tokens, and your messages are {tokens} tokens; shorten "
-        "them, so that there is room for an answer.",
+        f"This model's maximum context length is {context} tokens, and your messages are {least}{tokens} tokens; "
+        "shorten them, so that there is room for an answer.",
         "context_length_exceeded",
         param="messages",
     )

@@ -33,8 +33,8 @@ class Tokenizer(Protocol):
 
     knows_tools: bool
 
-    def count(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> int:
-        """Tokens of a prompt that waits for an answer."""
+    def count(self, messages: Sequence[Message], tools: Sequence[Tool] = (), most: int | None = None) -> int:
+        """Tokens of a prompt that waits for an answer; where they are more than `most`, some number above it."""
         ...
 
     def without_control(self, text: str) -> str:
@@ -60,7 +60,7 @@ def prepare(
     clean = _Cleaner(tokenizer)
     tools = _tools(asked, tokenizer, clean)
     messages = _messages(asked.messages, clean, system_prompt, leads)
-    tokens = tokenizer.count(_as_templates_take(messages), tools)
+    tokens = tokenizer.count(_as_templates_take(messages), tools, context)
     wanted = asked.longest_answer or settings.max_answer_tokens
     room = context - tokens
     if room < min(wanted, LEAST_ANSWER):
@@ -130,6 +130,7 @@ def _messages(given: Sequence[ChatMessage], clean: _Cleaner, system_prompt: str,
     client = "\n\n".join(text for text in instructed if text.strip())
     system = "\n\n".join(filter(None, (system_prompt, client))) if leads == "assistant" else client or system_prompt
     turns: list[Turn] = [{"role": "system", "content": system}] if system else []
+    said = [[turn["content"]] for turn in turns]  # of each turn, joined once, so that many do not cost their square
     for at, message in enumerate(given):
         if message.role in ("system", "developer"):
             continue
@@ -139,9 +140,12 @@ def _messages(given: Sequence[ChatMessage], clean: _Cleaner, system_prompt: str,
         elif message.role == "tool" and message.tool_call_id is not None:
             turn["tool_call_id"] = clean.text(message.tool_call_id)
         if turns and _joins(turns[-1], turn):
-            turns[-1]["content"] = "\n".join(filter(None, (turns[-1]["content"], turn["content"])))
+            said[-1].append(turn["content"])
         else:
             turns.append(turn)
+            said.append([turn["content"]])
+    for turn, texts in zip(turns, said, strict=True):
+        turn["content"] = "\n".join(filter(None, texts))
     return turns
 
 

@@ -6,7 +6,7 @@ Promises that fields which are not here are ignored, because clients send many; 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 from pydantic.types import Strict
@@ -22,6 +22,11 @@ MOST_STOPS = 16
 LARGEST_SEED = 2**53 - 1
 """The largest whole number that every reader of JSON reads alike."""
 MOST_TOKENS = 2**31 - 1
+MOST_MESSAGES = 20_000
+"""More than any context holds; they are read where others wait."""
+T = TypeVar("T")
+Many = Annotated[list[T], Field(fail_fast=True)]
+"""As many as a body holds. What is wrong with the first of them is said, not with each of a hundred thousand."""
 Seed = Annotated[StrictInt, Field(ge=-LARGEST_SEED, le=LARGEST_SEED), BeforeValidator(_whole)]
 Count = Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_whole)]
 
@@ -52,8 +57,8 @@ class ChatMessage(BaseModel):
     """One message. `content` as text or as parts of it; None where an assistant only called tools."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: StrictStr | list[TextPart] | None = None
-    tool_calls: list[ToolCall] | None = None
+    content: StrictStr | Many[TextPart] | None = None
+    tool_calls: Many[ToolCall] | None = None
     tool_call_id: StrictStr | None = None
 
     @property
@@ -108,7 +113,7 @@ class ChatRequest(BaseModel):
     """`POST /v1/chat/completions`. `max_completion_tokens` is what `max_tokens` is called today."""
 
     model: StrictStr = Field(description="an assistant's name, or NAME@vN for one version of it")
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: Many[ChatMessage] = Field(min_length=1, max_length=MOST_MESSAGES)
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Count | None = None
@@ -119,7 +124,7 @@ class ChatRequest(BaseModel):
     seed: Seed | None = None
     # What is refused in words of our own is read here all the same; the published schema says what is done.
     n: Count | None = Field(None, json_schema_extra={"anyOf": [{"const": 1}, {"type": "null"}]})
-    tools: list[Tool] | None = None
+    tools: Many[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = Field(
         None, json_schema_extra={"anyOf": [{"enum": ["none", "auto"]}, {"type": "null"}]}
     )

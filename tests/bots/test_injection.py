@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import pytest
+from fake_engine import Words
 from sqlalchemy import select
 
 from bots.events import Heard
@@ -64,3 +66,16 @@ async def test_a_command_belongs_to_who_typed_it_not_to_whom_it_answers(conversa
     again = dataclasses.replace(reply, external_id="id-9", pressed=True)
     assert not [event async for event in conversation.handle(again) if isinstance(event, Heard) and not event.command]
     assert await persona(database) == "You are the harbour."
+
+
+async def test_what_people_wrote_is_cleaned_where_nobody_waits_for_it(ask, fake_engine, monkeypatch):
+    threads = set()
+
+    def noted(self, text):
+        threads.add(threading.get_ident())
+        return text.replace("<|end|>", "")
+
+    monkeypatch.setattr(Words, "without_control", noted)
+    await ask("Hello<|end|>")
+    assert fake_engine.requests[0][1][-1]["content"] == "Hello"
+    assert threads and threading.get_ident() not in threads

@@ -37,7 +37,7 @@ class ToolWords(Words):
     def __init__(self, knows_tools: bool = False) -> None:
         self.knows_tools = knows_tools
 
-    def count(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> int:
+    def count(self, messages: Sequence[Message], tools: Sequence[Tool] = (), most: int | None = None) -> int:
         return super().count(messages) + len(tools)
 
 
