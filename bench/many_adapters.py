@@ -1,11 +1,13 @@
 """What many adapters cost: tokens a second with 1 to 256 adapters in use, by an engine started with Parlance's plan and
-by one started with `--max-loras 4` and nothing else said of adapters, against the base model alone; and what the first
-use of an adapter costs, against its floor. Run: `python -m bench.many_adapters [--json] [--counts 1,4,16,64,256]`
+by one started with `--max-loras 4` and nothing else said of adapters, against the base model alone, by a third engine
+that takes none; and what the first use of an adapter costs, against its floor.
+Run: `python -m bench.many_adapters [--json] [--counts 1,4,16,64,256]`
 
-Promises that all is measured on the same machine in the same run, the counts in turns within each round, every prompt
-begun differently so that no request profits from another's. The base alone is the untuned adapter, by which every
-untuned assistant is served. The floor of a first use is its bytes, read from memory and copied once. Writes nothing
-that stays.
+Promises that all is measured on the same machine in the same run, the engines and counts in turns within each round,
+every prompt begun differently so that no request profits from another's; one engine is asked while the others idle. The
+naive engine is measured in the first round alone, which tells, and takes long. Untuned is the zero adapter, by which
+every untuned assistant is served. The floor of a first use is its bytes, read from memory and copied once. Writes
+nothing that stays.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
+from bench.plain_engine import plain_engine
 from bench.random_adapters import publish_random
 from config.names import VersionName
 from config.settings import Settings, load_settings
@@ -37,6 +40,7 @@ from store.crypto import load_cipher
 AT_ONCE, TOKENS, RANK = 32, 32, 16
 REQUESTS, NAIVE_REQUESTS, ROUNDS = 256, 64, 3
 NAIVE_SLOTS = 4
+BASE, UNTUNED = "none taken", "untuned"
 FIRST_USES = 32
 OPENING = ("table", "train", "taxi", "room", "ticket", "doctor", "film")
 
@@ -108,46 +112,69 @@ async def _started(stack: AsyncExitStack, settings: Settings, naive: bool) -> En
     return supervisor
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One engine: in how many `rounds` it is asked, for how many `requests` each time, and whom by turns (`uses`)."""
+
+    client: EngineClient
+    rounds: int
+    requests: int
+    uses: Mapping[str, Sequence[VersionName]]
+
+
 async def run(counts: Sequence[int], rounds: int, requests: int) -> dict[str, Any]:
-    """Two engines on two homes with the same adapters, measured in turns."""
+    """Three engines, two of them with the same adapters, measured in turns."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parlance-bench-")))
-        homes = [
-            load_settings(home=folder / side, base_model="demo", database_url=None) for side in ("planned", "naive")
-        ]
+        planned_home, naive_home, base_home = (
+            load_settings(home=folder / side, base_model="demo", database_url=None)
+            for side in ("planned", "naive", "base")
+        )
         names = [VersionName(f"assistant-{number}", 1) for number in range(max(counts))]
-        for settings in homes:
+        for settings in (planned_home, naive_home):
             settings.paths.ensure()
-        print(f"making {len(names)} adapters, then starting two engines, a minute each", file=sys.stderr)
-        planned_paths = homes[0].paths
-        model = EngineSupervisor(homes[0], load_cipher(planned_paths.key_file, None)).model
-        ensure_untuned(planned_paths, model)
-        folders = [publish_random(planned_paths, model, name, RANK, seed) for seed, name in enumerate(names)]
-        homes[1].paths.adapters.rmdir()
-        homes[1].paths.adapters.symlink_to(planned_paths.adapters)
-        planned, naive = [await _started(stack, settings, settings is homes[1]) for settings in homes]
+        print(f"making {len(names)} adapters, then starting three engines, a minute each", file=sys.stderr)
+        paths = planned_home.paths
+        model = EngineSupervisor(planned_home, load_cipher(paths.key_file, None)).model
+        untuned = ensure_untuned(paths, model)
+        folders = [publish_random(paths, model, name, RANK, seed) for seed, name in enumerate(names)]
+        naive_home.paths.adapters.rmdir()
+        naive_home.paths.adapters.symlink_to(paths.adapters)
+        planned = await _started(stack, planned_home, naive=False)
+        naive = await _started(stack, naive_home, naive=True)
+        base = await stack.enter_async_context(plain_engine(model, planned.plan, base_home.paths))
         spare = min(FIRST_USES, len(names))
         first = await first_uses(planned.client, names[:spare], folders[:spare])
         for name in names[spare:]:
             await planned.client.warm(name)
-        sides = {"planned": (planned, requests), "naive": (naive, min(requests, NAIVE_REQUESTS))}
-        rates: dict[str, dict[str, list[float]]] = {side: {} for side in sides}
-        for number in range(rounds + 1):
-            for side, (supervisor, many) in sides.items():
-                if side == "naive" and number > 1:
-                    continue  # one round tells, and takes long
-                for count in (0, *counts):
-                    chosen = names[:count] or [supervisor.untuned]
-                    rate = await tokens_a_second(supervisor.client, chosen, many if number else AT_ONCE, number)
-                    if number:
-                        rates[side].setdefault(str(count or "base"), []).append(rate)
-                    print(f"round {number}: {side}, {count or 'base'}: {rate:.0f} tokens/s", file=sys.stderr)
+        uses = {UNTUNED: [untuned]} | {str(count): names[:count] for count in counts}
+        sides = {
+            "base": Side(base, rounds, requests, {BASE: [untuned]}),
+            "planned": Side(planned.client, rounds, requests, uses),
+            "naive": Side(naive.client, 1, min(requests, NAIVE_REQUESTS), uses),
+        }
+        rates = await _in_rounds(sides, rounds)
         return {
             "slots": planned.plan.max_loras, "kept": planned.plan.max_cpu_loras, "reasons": planned.plan.reasons,
             "tokens_a_second": {side: {c: statistics.median(r) for c, r in by.items()} for side, by in rates.items()},
             "rounds": rates,
             "first_use": {name: getattr(first, name) for name in FirstUse.__slots__},
         }  # fmt: skip
+
+
+async def _in_rounds(sides: Mapping[str, Side], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Rates by side and use; what is asked in round 0 warms up and is not counted."""
+    rates: dict[str, dict[str, list[float]]] = {name: {} for name in sides}
+    for number in range(rounds + 1):
+        for name, side in sides.items():
+            if number > side.rounds:
+                continue
+            for use, chosen in side.uses.items():
+                rate = await tokens_a_second(side.client, chosen, side.requests if number else AT_ONCE, number)
+                if number:
+                    rates[name].setdefault(use, []).append(rate)
+                print(f"round {number}: {name}, {use}: {rate:.0f} tokens/s", file=sys.stderr)
+    return rates
 
 
 def main() -> None:
@@ -163,11 +190,13 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    planned, naive = result["tokens_a_second"]["planned"], result["tokens_a_second"]["naive"]
+    by_side = result["tokens_a_second"]
+    base, planned, naive = by_side["base"][BASE], by_side["planned"], by_side["naive"]
     print(f"{'adapters in use':>16}{'tokens/s':>12}{'of base':>10}{'of one':>10}{'naive tokens/s':>18}")
+    print(f"{BASE:>16}{base:12.0f}{1:10.0%}")
     for count, rate in planned.items():
         one = planned.get("1", rate)
-        print(f"{count:>16}{rate:12.0f}{rate / planned['base']:10.0%}{rate / one:10.0%}{naive[count]:18.0f}")
+        print(f"{count:>16}{rate:12.0f}{rate / base:10.0%}{rate / one:10.0%}{naive[count]:18.0f}")
     first = result["first_use"]
     print(
         f"first use of an adapter of {first['size'] / 1e6:.1f} MB: {first['cost']:.1f} ms more than the second; its "
