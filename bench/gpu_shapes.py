@@ -120,8 +120,9 @@ def model_folder(shape: Shape, folder: Path, *, weights: str | None = None) -> C
         random_model(shape, weights).save_pretrained(place, max_shard_size="100GB")
     found = find_model(str(place))
     return CatalogueModel(
-        shape.name, found.location, shape.parameters, shape.layers, shape.width, shape.context, found.summary
-    )
+        shape.name, found.location, shape.parameters, shape.layers, shape.width, shape.context, found.summary,
+        found.cache_width,
+    )  # fmt: skip
 
 
 def adapter_tensors(shape: Shape, seed: int, rank: int = RANK, strength: float = 0.02) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from typing import Literal
 import psutil
 
 from config.catalogue import CatalogueModel
+from config.context import LONGEST_LEARNT, on_card, on_processor
 from config.learning_base import base_on_card, base_on_processor
 
 GIB = 1 << 30
@@ -65,7 +66,7 @@ class Hardware:
 class Plan:
     """How the engine and training are run here, and why, in words.
 
-    Memory in bytes, `context` in tokens. `device` is `cuda` or `cpu`.
+    Memory in bytes, `context` in tokens, `learnt_context` what is learnt from at once. `device` is `cuda` or `cpu`.
     """
 
     device: str
@@ -84,6 +85,7 @@ class Plan:
     sharing: GpuSharing = "reserve"
     four_bits: bool = False
     """Whether the base is held in 4 bits while it is learnt on, because memory has no room for it as it is."""
+    learnt_context: int = LONGEST_LEARNT
 
     @property
     def sleeps(self) -> bool:
@@ -202,11 +204,12 @@ def card_shares(card: Gpu, weights: int, sharing: GpuSharing, training_card: Gpu
 
 def plan(
     hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16,
-    sharing: GpuSharing = "reserve", training_gpu: int = 1,
+    sharing: GpuSharing = "reserve", training_gpu: int = 1, context: int | None = None,
 ) -> Plan:  # fmt: skip
     """Choose. `assistants`: how many may be in use at once; `rank`: the largest that training makes; `sharing`: how
     tuning and serving live on one card; `training_gpu`: the number of the card that tuning has where that is
-    `separate`."""
+    `separate`; `context`: the most tokens of a conversation, None: as many as suit. Raises BadInput where it is more
+    than the model reads or memory holds."""
     reasons: list[str] = []
     engine_rank = _rank_for_engine(rank)
     reasons.append(f"adapters of rank {engine_rank}: the largest that training makes here is {rank}")
@@ -220,10 +223,13 @@ def plan(
         another = hardware.gpus[training_gpu] if sharing == "separate" and training_gpu < len(hardware.gpus) else None
         shares = card_shares(card, weights, sharing, another)
         reasons += shares.reasons
+        # Less all that adapters may ever take, so that the context stays as it is when more of them come.
+        window = on_card(model, int(card.memory * (shares.serving - SLOTS_SHARE)) - weights, context)
+        reasons.append(window.reason)
         return Plan(
             "cuda", "bfloat16", shares.serving, 0, room.slots, engine_rank, room.kept,
-            min(model.context, 8192), REQUESTS_ON_GPU, max(1, hardware.cores - 1), tuple(reasons),
-            shares.training, sharing, shares.four_bits,
+            window.tokens, REQUESTS_ON_GPU, max(1, hardware.cores - 1), tuple(reasons),
+            shares.training, sharing, shares.four_bits, window.learnt,
         )  # fmt: skip
     small = model.parameters < 500_000_000
     dtype = "float32" if small or not hardware.fast_bf16 else "bfloat16"
@@ -235,17 +241,19 @@ def plan(
         reasons.append("float32: this processor would emulate bfloat16, which is slower")
     bytes_each = 4 if dtype == "float32" else 2
     weights = model.parameters * bytes_each
-    kv = max(1, min(8, int((hardware.memory * 0.5 - 2 * weights) / GIB / 4)))
-    context = min(model.context, 1024 if small else 4096)
+    usual = max(1, min(8, int((hardware.memory * 0.5 - 2 * weights) / GIB / 4))) * GIB
+    window = on_processor(model, small, usual, int(hardware.memory * 0.5) - weights, bytes_each, context)
+    kv = window.cache // GIB
     reasons.append(f"{kv} GiB for the conversations being answered, of {hardware.memory / GIB:.0f} GiB in the machine")
     each = model.adapter_bytes(engine_rank, bytes_each)
     room = adapter_room(assistants, REQUESTS_ON_CPU, each, hardware.memory, hardware.memory)
     reasons += room.reasons
-    reasons.append(f"a memory of {context} tokens: what the model was trained for, kept small on a processor")
+    reasons.append(window.reason)
     # What is free now, and no more than what is once the engine has its part.
     base = base_on_processor(weights, min(hardware.memory_free, hardware.memory - weights - kv * GIB))
     reasons += base.reasons
     return Plan(
         "cpu", dtype, 0.0, kv * GIB, room.slots, engine_rank, room.kept,
-        context, REQUESTS_ON_CPU, hardware.cores, tuple(reasons), sharing=sharing, four_bits=base.four_bits,
+        window.tokens, REQUESTS_ON_CPU, hardware.cores, tuple(reasons), sharing=sharing, four_bits=base.four_bits,
+        learnt_context=window.learnt,
     )  # fmt: skip

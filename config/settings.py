@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     replay_share: float = Field(
         0.1, ge=0, lt=0.5, description="of what a tuning learns from, how much is general conversations"
     )
+    context: int | None = Field(
+        None,
+        ge=256,
+        description="most tokens of a conversation; without it, what the model reads and memory has room for",
+    )
     max_answer_tokens: int = Field(256, ge=8, le=8192, description="longest answer, in tokens")
     temperature: float = Field(0.4, ge=0, le=2)
     repetition_penalty: float = Field(1.05, ge=1, le=2)

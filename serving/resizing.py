@@ -17,7 +17,7 @@ import psutil
 from config.errors import EngineUnavailable, NotFound, Refused
 from config.hardware import GIB, Plan
 from serving.handover import under_way
-from serving.sizing import Size, in_use, outgrown, planned
+from serving.sizing import Size, in_use, outgrown
 from serving.supervisor import EngineSupervisor
 from store.database import Database
 
@@ -60,7 +60,7 @@ class Resizing:
         if engine.status.state != "ready":
             return False
         use = await in_use(self._database, engine.paths, engine.model)
-        better = await asyncio.to_thread(planned, engine.paths, engine.model, None, engine.plan.sharing)
+        better = await asyncio.to_thread(engine.plan_now)
         why = outgrown(Size.of(engine.plan), use, Size.of(better))
         if why is None:
             self._since, engine.notice = None, ""

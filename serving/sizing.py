@@ -51,15 +51,16 @@ class Use:
 
 def planned(
     paths: Paths, model: CatalogueModel, hardware: Hardware | None = None, sharing: GpuSharing = "reserve",
-    training_gpu: int = 1,
+    training_gpu: int = 1, context: int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for an engine that is started now, from the adapters that lie in the data folder; on this machine, if
     `hardware` does not say otherwise. `sharing`: how tuning and serving live on one card; `training_gpu`: which other
-    card tuning has."""
+    card tuning has; `context`: the setting, None: as many tokens as suit. Raises BadInput where it is too large."""
     assistants, rank = adapters_here(paths)
     return plan(
         hardware or probe(paths.home), model,
         assistants=max(1, assistants), rank=max(LEAST_RANK, rank), sharing=sharing, training_gpu=training_gpu,
+        context=context,
     )  # fmt: skip
 
 

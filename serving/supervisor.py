@@ -52,13 +52,15 @@ class EngineStatus:
 
 
 class EngineSupervisor:
-    """The engine of the home in `settings`. Raises BadInput where the base model of the settings is unknown."""
+    """The engine of the home in `settings`. Raises BadInput where the base model of the settings is unknown, or their
+    context too large."""
 
     def __init__(self, settings: Settings, cipher: Cipher) -> None:
         self.paths = settings.paths
         self.model = find_model(settings.base_model)
         self.untuned = untuned(self.model.name)
-        self.plan = planned(self.paths, self.model, sharing=settings.gpu_sharing)
+        self._settings = settings
+        self.plan = self.plan_now()
         self._key = SecretStr(cipher.derive("engine"))
         metrics = ServingMetrics(self.plan.max_cpu_loras)
         self.client = EngineClient(
@@ -82,6 +84,13 @@ class EngineSupervisor:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._log_full = False
+
+    def plan_now(self) -> Plan:
+        """For an engine that is started now: by the adapters that are there, and the settings."""
+        settings = self._settings
+        return planned(
+            self.paths, self.model, None, settings.gpu_sharing, settings.training_gpu, settings.context
+        )  # fmt: skip
 
     @property
     def pid(self) -> int | None:

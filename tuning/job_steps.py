@@ -160,7 +160,10 @@ class JobSteps:
 
     def _plan(self) -> Plan:
         settings = self._settings
-        return plan(probe(settings.home), self._model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu)
+        return plan(
+            probe(settings.home), self._model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu,
+            context=settings.context,
+        )  # fmt: skip
 
     async def _train(self, room: Room) -> None:
         log_file = self._settings.paths.logs / "training.log"

@@ -81,7 +81,10 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
 
 
 def _plan(settings: Settings, model: CatalogueModel) -> Plan:
-    return plan(probe(settings.home), model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu)
+    return plan(
+        probe(settings.home), model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu,
+        context=settings.context,
+    )  # fmt: skip
 
 
 async def _estimate(session: AsyncSession, here: Plan, assistant: Assistant, found: Curated) -> int:

@@ -121,5 +121,5 @@ def check_page(settings: Settings) -> Finding:
 def check_plan(settings: Settings, hardware: Hardware) -> list[Finding]:
     """How the engine and training are run here, and why."""
     model = find_model(settings.base_model)
-    chosen = planned(settings.paths, model, hardware, settings.gpu_sharing, settings.training_gpu)
+    chosen = planned(settings.paths, model, hardware, settings.gpu_sharing, settings.training_gpu, settings.context)
     return [Finding("Plan", "ok", reason) for reason in chosen.reasons]

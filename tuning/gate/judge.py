@@ -73,19 +73,21 @@ def _gain(interval: Interval) -> Gain:
 async def judge(case: Case, client: EngineClient, tokenizer: ChatTokenizer, say: Callable[[float], None]) -> Report:
     """Measure and decide. `say` hears the share done, 0 to 1. Raises EngineUnavailable or JobFailed."""
     candidate, other = case.candidate, case.in_service
+    # What was learnt from was cut to the trainer's context, and what is measured on is cut alike.
+    context = min(client.context, case.run.read_settings().context)
 
     def read(file: Path, system_prompt: str) -> list[Exchange]:
-        return read_exchanges(file, tokenizer, system_prompt, client.context)
+        return read_exchanges(file, tokenizer, system_prompt, context)
 
     # Both on the same conversations, whatever the length of their prompts.
     held_out, with_theirs = read(case.run.held_out, candidate.system_prompt), None
     if other is not None:
         with_theirs = read(case.run.held_out, other.system_prompt)
-        held_out, with_theirs = servable_in_both(held_out, with_theirs, client.context)
+        held_out, with_theirs = servable_in_both(held_out, with_theirs, context)
     else:
-        held_out = servable(held_out, client.context)
-    probe = servable(read(PROBE, ""), client.context)
-    learnt = servable(read(case.run.train, candidate.system_prompt), client.context)
+        held_out = servable(held_out, context)
+    probe = servable(read(PROBE, ""), context)
+    learnt = servable(read(case.run.train, candidate.system_prompt), context)
     questions, learnt_questions = _questions(held_out, ANSWERS), _questions(learnt, ANSWERS)
     asked = questions[:: max(1, len(questions) // SAMPLES)][:SAMPLES]
     total = len(held_out) * (3 if other else 2) + len(probe) * 2 + len(questions) + len(learnt_questions)

@@ -30,7 +30,7 @@ def run_for(
         device=hardware.device,
         four_bits=hardware.four_bits,
         threads=hardware.training_threads,
-        context=hardware.context,
+        context=hardware.learnt_context,
         method=method,
         rank=rank_for(method, examples, hardware.max_lora_rank),
         batch_tokens=BATCH_TOKENS[hardware.device],
