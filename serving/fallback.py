@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from config.errors import NotFound, ParlanceError, Refused
 from config.names import VersionName
 from store.database import Database
-from store.promotions import served
+from store.promotions import earlier, may_serve
 from store.tables import Assistant, Promotion, Version
 
 BY = "Parlance"
@@ -67,9 +67,8 @@ async def fall_back(database: Database, version: VersionName, why: ParlanceError
             select(Version).where(Version.assistant_id == assistant.id, Version.number <= bad)
         )
         known = {row.number: row for row in versions}
-        good = [number for number, row in known.items() if number != bad and _may_serve(assistant, row)]
-        before = [number for number in await served(session, assistant) if number in good]
-        after = next(reversed(before), max(good, default=None))
+        older = [number for number, row in known.items() if number != bad and may_serve(assistant, row)]
+        after = next(iter(await earlier(session, assistant)), max(older, default=None))
         pointer = Assistant.id == assistant.id, Assistant.in_service == bad
         moved = await session.execute(update(Assistant).where(*pointer).values(in_service=after))
         if moved.rowcount != 1:  # type: ignore[attr-defined]
@@ -87,12 +86,3 @@ async def fall_back(database: Database, version: VersionName, why: ParlanceError
 def trouble_of(why: ParlanceError) -> str:
     """Why a version could not be loaded, by the engine's NotFound or Refused: half a sentence."""
     return GONE if isinstance(why, NotFound) else UNFIT
-
-
-def _may_serve(assistant: Assistant, version: Version) -> bool:
-    return (
-        version.state == "passed"
-        and version.base_model == assistant.base_model
-        and version.trouble is None
-        and (version.forgotten_at is None or assistant.on_forget == "mark")
-    )

@@ -1,4 +1,5 @@
-"""Which versions of an assistant served, one over another, and those that could not be loaded. Judges nothing."""
+"""Which versions of an assistant served, one over another, which of them may serve again, and those that could not be
+loaded."""
 
 from __future__ import annotations
 
@@ -29,6 +30,29 @@ async def served(session: AsyncSession, assistant: Assistant) -> list[int]:
         elif move.after is not None:
             stack.append(move.after)
     return stack
+
+
+def barred(assistant: Assistant, version: Version) -> bool:
+    """Whether it may not serve because text that it learnt from was deleted."""
+    return version.forgotten_at is not None and assistant.on_forget != "mark"
+
+
+def may_serve(assistant: Assistant, version: Version) -> bool:
+    """Whether it may serve without anybody's asking for it by its number."""
+    return (
+        version.state == "passed"
+        and version.base_model == assistant.base_model
+        and version.trouble is None
+        and not barred(assistant, version)
+    )
+
+
+async def earlier(session: AsyncSession, assistant: Assistant) -> list[int]:
+    """The versions that served before the present one and may serve again; the one that a rollback brings back is the
+    first."""
+    rows = await session.scalars(select(Version).where(Version.assistant_id == assistant.id))
+    good = {row.number for row in rows if may_serve(assistant, row)} - {assistant.in_service}
+    return [number for number in dict.fromkeys(reversed(await served(session, assistant))) if number in good]
 
 
 async def untold_troubles(database: Database, assistant_id: int) -> Sequence[Row[Any]]:

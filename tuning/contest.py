@@ -12,8 +12,8 @@ from config.errors import Refused
 from config.names import VersionName, untuned
 from store.assistants import find_assistant
 from store.database import Database
+from store.promotions import may_serve
 from store.tables import Assistant, Version
-from tuning.versions import barred
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ async def contest(database: Database, assistant_name: str) -> Contest:
         )
         versions = rows.all()
     serving = next((row for row in versions if row.number == assistant.in_service), None)
-    may_serve = (row for row in versions if row.state == "passed" and row.trouble is None)
-    candidate = next((row for row in may_serve if row is not serving and not barred(assistant, row)), None)
+    candidate = next((row for row in versions if row is not serving and may_serve(assistant, row)), None)
     if serving is None and candidate is None:
         raise Refused("There is only the untuned model, so nothing to compare it with; /retrain makes a version.")
     return Contest(assistant.id, _side(assistant, serving), _side(assistant, candidate))

@@ -1,30 +1,34 @@
 """Versions in and out of service: history, promotion, rollback, withdrawal. A pointer moves in one transaction, or
 not at all.
 
-Promotion asks the engine for one token first, so that the version is loaded before anybody waits for it. Answers
-under way finish on the version they began with, because a request names its version. A version that learnt from text
-deleted since is marked; unless its assistant's policy is to keep such with the mark, it does not serve again.
+Promotion asks the engine for one token first, so that the version is loaded before anybody waits for it. That takes
+seconds, so a move is made only where what it was planned on still holds: what served then serves still, and the version
+may still serve. Answers under way finish on the version they began with, because a request names its version. A version
+that learnt from text deleted since is marked; unless its assistant's policy is to keep such with the mark, it does not
+serve again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from config.errors import EngineUnavailable, Refused
+from config.errors import EngineUnavailable, NotFound, ParlanceError, Refused
 from config.names import VersionName
 from serving.client import EngineClient
+from serving.fallback import trouble_of
 from store.assistants import find_assistant, find_version
 from store.database import Database
-from store.promotions import served
+from store.promotions import barred, earlier, may_serve, served
 from store.retention import REMOVED
 from store.tables import Assistant, Promotion, Version
 
 GONE = "{} was removed by the retention that is set here, so it cannot serve; retrain, or restore it from a backup."
+MEANWHILE = "Somebody else changed the versions at the same moment, so nothing was done; look and try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +77,32 @@ async def promotable(database: Database, assistant_name: str, number: int | None
     Raises Refused for one that failed its gate, serves already, was made for another base model, or learnt from text
     deleted since where that bars it; NotFound for one that is not there.
     """
+    _, version = await _promotion(database, assistant_name, number)
+    return VersionName(assistant_name, version.number)
+
+
+async def _promotion(database: Database, assistant_name: str, number: int | None) -> tuple[int | None, Version]:
+    """What serves now, and what would serve. Raises as `promotable` does."""
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
         version = await _chosen(session, assistant, number)
-        name = VersionName(assistant.name, version.number)
-        if version.state == "failed":
-            raise Refused(f"{name} did not pass its gate, so it stays out of service: {version.report['reasons'][0]}")
-        if version.state == REMOVED:
-            raise Refused(GONE.format(name))
-        if version.base_model != assistant.base_model:
-            raise Refused(f"{name} was made for {version.base_model}, not for {assistant.base_model}; retrain first.")
-        if barred(assistant, version):
-            raise Refused(f"{name} learnt from words that were deleted since, so it stays out of service; retrain.")
+        _check(assistant, version)
         if version.number == assistant.in_service:
-            raise Refused(f"{name} is already in service.")
-        return name
+            raise Refused(f"{VersionName(assistant.name, version.number)} is already in service.")
+        return assistant.in_service, version
 
 
-def barred(assistant: Assistant, version: Version) -> bool:
-    """Whether it may not serve because text that it learnt from was deleted."""
-    return version.forgotten_at is not None and assistant.on_forget != "mark"
+def _check(assistant: Assistant, version: Version) -> None:
+    """Raises Refused with the reason why it may not serve, whoever asks for it."""
+    name = VersionName(assistant.name, version.number)
+    if version.state == "failed":
+        raise Refused(f"{name} did not pass its gate, so it stays out of service: {version.report['reasons'][0]}")
+    if version.state == REMOVED:
+        raise Refused(GONE.format(name))
+    if version.base_model != assistant.base_model:
+        raise Refused(f"{name} was made for {version.base_model}, not for {assistant.base_model}; retrain first.")
+    if barred(assistant, version):
+        raise Refused(f"{name} learnt from words that were deleted since, so it stays out of service; retrain.")
 
 
 async def promote(
@@ -100,11 +110,12 @@ async def promote(
 ) -> Move:
     """Put a version into service: loaded first, then the pointer moves.
 
-    Raises what `promotable` raises, and EngineUnavailable where it could not be loaded; then nothing has changed.
+    Raises what `promotable` raises, what `EngineClient.warm` raises where it could not be loaded, and Refused where
+    somebody else moved the pointer meanwhile or the version may serve no more; then nothing has changed.
     """
-    name = await promotable(database, assistant_name, number)
-    await client.warm(name)
-    return await _move(database, assistant_name, name.number, "promote", asked_by)
+    before, version = await _promotion(database, assistant_name, number)
+    await client.warm(VersionName(assistant_name, version.number))
+    return await _move(database, assistant_name, before, version.number, "promote", asked_by, state=version.state)
 
 
 async def reject(database: Database, assistant_name: str, number: int) -> VersionName:
@@ -128,53 +139,65 @@ async def reject(database: Database, assistant_name: str, number: int) -> Versio
 
 
 async def previous(database: Database, assistant_name: str) -> VersionName | None:
-    """What a rollback would bring back: the version that served before, None for the untuned model.
+    """What a rollback would bring back: of the versions that served before the last that may serve again, None for the
+    untuned model.
 
     Raises Refused where nothing was ever promoted.
     """
+    _, before = await _way_back(database, assistant_name)
+    return VersionName(assistant_name, before[0]) if before else None
+
+
+async def _way_back(database: Database, assistant_name: str) -> tuple[int | None, list[int]]:
+    """What serves now, and what a rollback would bring back, one after another. Raises as `previous` does."""
     async with database.session() as session:
         assistant = await find_assistant(session, assistant_name)
-        stack = await served(session, assistant)
-        if not stack:
+        if not await served(session, assistant):
             raise Refused(f"“{assistant_name}” has no version in service, so there is nothing to go back to.")
-        kept_out = await _barred(session, assistant)
-    earlier = [number for number in stack[:-1] if number not in kept_out]
-    return VersionName(assistant_name, earlier[-1]) if earlier else None
+        return assistant.in_service, await earlier(session, assistant)
 
 
 async def rollback(database: Database, client: EngineClient, assistant_name: str, asked_by: str) -> Move:
     """Back to what served before the last promotion that still stands; also while there is no engine to load it, so
-    that a bad version can be taken out at any moment: nobody is answered then, and this one was loaded before.
+    that a bad version can be taken out at any moment: nobody is answered then, and this one was loaded before. What the
+    engine cannot load is passed over, as the move's sentence says, and in the end the untuned model answers.
 
-    Raises what `previous` raises, and NotFound or Refused where the engine cannot load it; then nothing has changed.
+    Raises what `previous` raises, and Refused where somebody else moved the pointer meanwhile.
     """
-    before = await previous(database, assistant_name)
-    loaded = True
-    if before is not None:
+    before, good = await _way_back(database, assistant_name)
+    after, loaded, passed_over = None, True, ""
+    for number in good:
+        name = VersionName(assistant_name, number)
         try:
-            await client.warm(before)
+            await client.warm(name)
         except EngineUnavailable:
             loaded = False
-    number = before.number if before else None
-    return await _move(database, assistant_name, number, "rollback", asked_by, loaded=loaded)
+        except (NotFound, Refused) as why:
+            passed_over += f" {name} was passed over, because {await _note(database, name, why)}."
+            continue
+        after = number
+        break
+    move = await _move(database, assistant_name, before, after, "rollback", asked_by, loaded=loaded)
+    return replace(move, sentence=move.sentence + passed_over)
+
+
+async def _note(database: Database, name: VersionName, why: ParlanceError) -> str:
+    """Remember that the engine could not load it, of which whoever asked is told now; why, in half a sentence."""
+    async with database.session() as session:
+        version = await find_version(session, await find_assistant(session, name.assistant), name.number)
+        version.trouble, version.trouble_told = trouble_of(why), True
+        return version.trouble
 
 
 async def withdraw(session: AsyncSession, assistant: Assistant, asked_by: str) -> Move:
     """Take the version in service out of it, in the caller's transaction and without waiting for an engine: back to
     the one that served last of those that passed and are not marked, else the newest such, else the untuned model."""
-    rows = await session.execute(
-        select(Version.number, Version.forgotten_at).where(
-            Version.assistant_id == assistant.id,
-            Version.state == "passed",
-            Version.base_model == assistant.base_model,
-            Version.trouble.is_(None),
-            Version.number < assistant.in_service,
-        )
-    )
-    good = sorted(number for number, forgotten in rows.tuples() if forgotten is None)
+    rows = await session.scalars(select(Version).where(Version.assistant_id == assistant.id))
+    good = [row.number for row in rows if may_serve(assistant, row) and row.forgotten_at is None]
     before = assistant.in_service
-    stack = [number for number in await served(session, assistant) if number in good]
-    after = next(reversed(stack or good), None)
+    back = [number for number in await earlier(session, assistant) if number in good]
+    older = [number for number in good if before is not None and number < before]
+    after = next(iter(back), max(older, default=None))
     assistant.in_service = after
     session.add(Promotion(assistant_id=assistant.id, action="withdraw", before=before, after=after, asked_by=asked_by))
     await session.flush()
@@ -196,34 +219,33 @@ async def _chosen(session: AsyncSession, assistant: Assistant, number: int | Non
     return newest
 
 
-async def _barred(session: AsyncSession, assistant: Assistant) -> set[int]:
-    """Numbers of the versions that a deletion keeps out of service, of what they learnt from or of their own files."""
-    rows = await session.scalars(select(Version).where(Version.assistant_id == assistant.id))
-    return {version.number for version in rows if version.state == REMOVED or barred(assistant, version)}
-
-
 async def _move(
-    database: Database, assistant_name: str, after: int | None, action: str, asked_by: str, *, loaded: bool = True
-) -> Move:
+    database: Database, assistant_name: str, before: int | None, after: int | None, action: str, asked_by: str, *,
+    state: str = "passed", loaded: bool = True,
+) -> Move:  # fmt: skip
+    """Move the pointer from `before`, which was found in service, to `after`, which was found in `state`. Raises
+    Refused where that is not so any more."""
     async with database.session() as session:
-        assistant = await find_assistant(session, assistant_name)
-        before = assistant.in_service
+        # The write first: then nobody else writes, and what is read is what will hold.
         moved = await session.execute(
             update(Assistant)
-            .where(Assistant.id == assistant.id, Assistant.in_service.is_not_distinct_from(before))
+            .where(Assistant.name == assistant_name, Assistant.in_service.is_not_distinct_from(before))
             .values(in_service=after)
         )
         if moved.rowcount != 1:  # type: ignore[attr-defined]
-            raise Refused("Somebody else changed the version in service at the same moment; look and try again.")
+            raise Refused(MEANWHILE)
+        assistant = await find_assistant(session, assistant_name)
         session.add(Promotion(assistant_id=assistant.id, action=action, before=before, after=after, asked_by=asked_by))
-        version = await find_version(session, assistant, after) if after is not None else None
-        if version is not None:
-            if version.state == REMOVED:
-                raise Refused(GONE.format(VersionName(assistant_name, version.number)))
+        marked = False
+        if after is not None:
+            version = await find_version(session, assistant, after)
+            _check(assistant, version)
+            if version.state != state:
+                raise Refused(MEANWHILE)
             version.state = "passed"  # also where it was rejected before
             if loaded:
                 version.trouble = None
-        marked = version is not None and version.forgotten_at is not None
+            marked = version.forgotten_at is not None
     old = VersionName(assistant_name, before) if before is not None else None
     new = VersionName(assistant_name, after) if after is not None else None
     shown = str(new) if new else "the untuned model"

@@ -12,8 +12,9 @@ from console.doctor.finding import Finding, Make, Repair
 from serving.router import list_routes, set_route
 from store.assistants import find_assistant, list_assistants
 from store.database import Database
+from store.promotions import barred
 from store.tables import Assistant, Version
-from tuning.versions import barred, withdraw
+from tuning.versions import withdraw
 
 BY = "the doctor"
 
