@@ -8,7 +8,6 @@ is under way is left for the next start, and the engine goes last.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -31,6 +30,7 @@ from console.doors import doors
 from console.health import Readiness, add_health
 from console.metrics import PlatformMetrics
 from console.output import console
+from console.platform_lock import only_one
 from console.tracing import traced
 from serving.client import EngineClient
 from serving.entrance import Entrance
@@ -58,7 +58,7 @@ async def serve(port: int | None, home: Path | None = None) -> None:
     """Run the platform until it is told to stop. Raises Refused where one runs on this home already."""
     settings = load_settings(**({"home": home} if home else {}), **({"port": port} if port is not None else {}))
     settings.paths.ensure()
-    with _only_one(settings), _listening(settings) as listener:
+    with only_one(settings.paths), _listening(settings) as listener:
         database = await open_database(settings)
         try:
             async with traced(settings.traces):
@@ -150,16 +150,6 @@ class _Server(uvicorn.Server):
         """Finish what is under way and return from `serve`; asked twice, at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-@contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    with (settings.paths.run / "platform.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"Parlance already runs on {settings.home}; stop that one first, or use it.") from None
-        yield
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from config.catalogue import find_model
 from config.errors import ParlanceError, Refused
 from config.names import RESERVED_PREFIX, VersionName, untuned
 from config.settings import Settings
-from console.doctor.finding import Finding, Repair
+from console.doctor.finding import Finding, Repair, awaited
 from serving.adapters import ensure_untuned, verify
 from serving.ownership import Ownership
 from store.database import Database
@@ -24,9 +24,9 @@ log = structlog.get_logger()
 async def look(settings: Settings, database: Database) -> list[Finding]:
     """All of this group."""
     return [
-        await asyncio.to_thread(check_untuned, settings),
-        *await check_adapters(settings, database),
-        *await check_folders(settings, database),
+        *await awaited("Untuned model", asyncio.to_thread(check_untuned, settings)),
+        *await awaited("Adapters", check_adapters(settings, database)),
+        *await awaited("Adapter folder", check_folders(settings, database)),
     ]
 
 

@@ -8,7 +8,7 @@ from config.catalogue import find_model
 from config.errors import ParlanceError
 from config.names import VersionName
 from config.settings import Settings
-from console.doctor.finding import Finding, Make, Repair
+from console.doctor.finding import Finding, Make, Repair, tried
 from serving.router import list_routes, set_route
 from store.assistants import find_assistant, list_assistants
 from store.database import Database
@@ -29,9 +29,9 @@ async def look(settings: Settings, database: Database) -> list[Finding]:
     if not assistants:
         return [Finding("Assistants", "ok", "none yet; parlance up makes a first one, or: parlance assistant add NAME")]
     return [
-        *check_service(database, assistants, versions),
-        *check_base_models(settings, assistants),
-        *check_routes(database, assistants, routes),
+        *tried("In service", lambda: check_service(database, assistants, versions)),
+        *tried("Base models", lambda: check_base_models(settings, assistants)),
+        *tried("Routes", lambda: check_routes(database, assistants, routes)),
     ]
 
 

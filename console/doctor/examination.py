@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
+import structlog
 
 from config.errors import ParlanceError
 from config.hardware import probe
 from config.settings import Settings
 from console.doctor import accounts, adapters, answering, engine_size, home, machine, running, stored
-from console.doctor.finding import Finding
+from console.doctor.finding import Finding, awaited, tried
 from store.database import open_database
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,10 @@ class Repaired:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """What is found on this home. A database that cannot be opened is a finding, and hides those that need it."""
+    """What is found on this home, each thing once. A database that cannot be opened is a finding, and hides those that
+    need it; a check that cannot look is one as well, and hides nothing."""
     async with _looked(settings) as findings:
-        return findings
+        return _once(findings)
 
 
 async def repair(settings: Settings) -> list[Repaired]:
@@ -43,17 +46,34 @@ async def repair(settings: Settings) -> list[Repaired]:
                 done.append(Repaired(finding.check, finding.repair.words, None))
             except (ParlanceError, OSError) as error:
                 done.append(Repaired(finding.check, finding.repair.words, str(error)))
+            except Exception as error:
+                log.exception("repair_failed", check=finding.check)
+                trouble = f"it did not work ({type(error).__name__}); the log has the details"
+                done.append(Repaired(finding.check, finding.repair.words, trouble))
     return done
+
+
+def _once(findings: list[Finding]) -> list[Finding]:
+    """What keeps several checks from looking is said where it is found first."""
+    wrong: set[str] = set()
+    found = []
+    for finding in findings:
+        if finding.level != "wrong" or finding.found not in wrong:
+            found.append(finding)
+        if finding.level == "wrong":
+            wrong.add(finding.found)
+    return found
 
 
 @asynccontextmanager
 async def _looked(settings: Settings) -> AsyncIterator[list[Finding]]:
     """The findings, with the database open for as long as their repairs may need it."""
-    hardware = probe(settings.home)
-    findings = [*machine.look(settings, hardware), *home.look(settings)]
-    unfit = await stored.check_file(settings)
-    no_key = settings.key is None and not settings.paths.key_file.exists() and settings.paths.database.exists()
-    if unfit or no_key:  # opening would make a new key, which fits nothing
+    findings = [
+        *tried("Machine", lambda: machine.look(settings, probe(settings.home))),
+        *home.look(settings),
+    ]
+    unfit = await awaited("Database", stored.check_file(settings))
+    if unfit:
         yield [*findings, *unfit]
         return
     try:
@@ -65,20 +85,21 @@ async def _looked(settings: Settings) -> AsyncIterator[list[Finding]]:
         advice = f"Run: .venv/bin/pip install {error.name}"
         yield [*findings, Finding("Database", "wrong", f"what speaks to it, {error.name}, is not installed", advice)]
         return
-    except (OSError, SQLAlchemyError) as error:
+    except Exception as error:
+        log.exception("check_failed", check="Database")
         advice = "See that it runs, and that PARLANCE_DATABASE_URL is right."
         yield [*findings, Finding("Database", "wrong", f"it cannot be opened ({type(error).__name__})", advice)]
         return
     try:
-        sealed = await stored.check_sealed(database)
-        findings.append(sealed)
-        if sealed.level == "ok":
-            findings += await stored.look(settings, database)
-            findings += await adapters.look(settings, database)
-            findings += await engine_size.look(settings, database)
-            findings += await running.look(settings, database)
-            findings += await answering.look(settings, database)
-            findings += await accounts.look(database)
+        sealed = await awaited("Sealed text", stored.check_sealed(database))
+        findings += sealed
+        if all(finding.level == "ok" for finding in sealed):
+            findings += await awaited("Stored", stored.look(settings, database))
+            findings += await awaited("Adapters", adapters.look(settings, database))
+            findings += await awaited("Engine size", engine_size.look(settings, database))
+            findings += await awaited("Running", running.look(settings, database))
+            findings += await awaited("Assistants", answering.look(settings, database))
+            findings += await awaited("Accounts", accounts.look(database))
         yield findings
     finally:
         await database.close()

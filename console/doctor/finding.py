@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
+import structlog
+
 from config.errors import ParlanceError
 
+log = structlog.get_logger()
 Make = Callable[[], Awaitable[None]]
 
 
@@ -30,14 +32,37 @@ class Finding:
     repair: Repair | None = field(default=None, compare=False, repr=False)
 
 
-Check = Callable[[], Finding | Iterable[Finding]]
+Found = Finding | Iterable[Finding]
 
 
-def tried(name: str, check: Check) -> list[Finding]:
-    """What `check` finds; where it cannot even look, that is the finding."""
+def tried(name: str, check: Callable[[], Found]) -> list[Finding]:
+    """What `check` finds; where it cannot even look, that is the finding, whatever the reason: all else is still looked
+    at, and the log has the details."""
     try:
-        found = check()
-    except (ParlanceError, OSError, importlib.metadata.PackageNotFoundError) as error:
-        advice = "Run: make install" if isinstance(error, ImportError) else ""
-        return [Finding(name, "wrong", str(error), advice)]
+        return _listed(check())
+    except Exception as error:
+        return [_untold(name, error)]
+
+
+async def awaited(name: str, check: Awaitable[Found]) -> list[Finding]:
+    """The same for one that waits."""
+    try:
+        return _listed(await check)
+    except Exception as error:
+        return [_untold(name, error)]
+
+
+def _listed(found: Found) -> list[Finding]:
     return [found] if isinstance(found, Finding) else list(found)
+
+
+def _untold(name: str, error: Exception) -> Finding:
+    if isinstance(error, ParlanceError):
+        return Finding(name, "wrong", str(error))
+    log.error("check_failed", check=name, exc_info=error)
+    if isinstance(error, ImportError):
+        return Finding(name, "wrong", str(error), "Run: make install")
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return Finding(name, "wrong", f"it cannot be looked at: {where}{error.strerror or error}", "Check who owns it.")
+    return Finding(name, "wrong", f"it cannot be looked at ({type(error).__name__})", "The log has the details.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import socket
 from pathlib import Path
@@ -10,6 +11,7 @@ from config.catalogue import find_model, fits
 from config.hardware import GIB, Hardware
 from config.settings import Settings
 from console.doctor.finding import Finding, tried
+from console.platform_lock import runs
 from serving.ownership import live_record
 from serving.sizing import planned
 
@@ -22,9 +24,9 @@ def look(settings: Settings, hardware: Hardware) -> list[Finding]:
     return [
         *tried("Engine", check_engine_package),
         *tried("Packages", check_breaking_packages),
+        *tried("Base model", lambda: check_model(settings, hardware)),
         *tried("Disk", lambda: check_disk(hardware)),
         *tried("Memory", lambda: check_memory(settings, hardware)),
-        *tried("Base model", lambda: check_model(settings, hardware)),
         *tried("Port", lambda: check_port(settings)),
         *tried("Page", lambda: check_page(settings)),
         *tried("Plan", lambda: check_plan(settings, hardware)),
@@ -93,18 +95,22 @@ def check_model(settings: Settings, hardware: Hardware) -> Finding:
 
 
 def check_port(settings: Settings) -> Finding:
-    """Whether the page's port is free, or already ours."""
+    """Whether the page's port is free, or ours."""
     if settings.port == 0:
         return Finding("Port", "ok", "any free one")
-    with socket.socket() as probe_socket:
-        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe_socket:
+            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe_socket.bind((settings.host, settings.port))
-        except OSError:
-            return Finding(
-                "Port", "warning", f"{settings.port} is in use (by Parlance itself, if it is running)",
-                "If it is another program, set PARLANCE_PORT to another number.",
-            )  # fmt: skip
+    except OSError as error:
+        if runs(settings.paths):
+            return Finding("Port", "ok", f"{settings.port} is in use, and Parlance runs")
+        if error.errno == errno.EADDRINUSE:
+            advice = "End it, or set PARLANCE_PORT to another number."
+            return Finding("Port", "warning", f"{settings.port} is in use by another program", advice)
+        found = f"the page cannot listen on {settings.host}:{settings.port} ({error.strerror or error})"
+        return Finding("Port", "wrong", found, "Set PARLANCE_HOST or PARLANCE_PORT to what this machine has.")
     return Finding("Port", "ok", f"{settings.port} is free")
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from config.paths import Paths
 from config.settings import Settings
-from console.doctor.finding import Finding, Repair
+from console.doctor.finding import Finding, Repair, awaited, tried
 from console.doctor.home import leftover_homes
 from console.sizes import size, taken
 from serving.failures import tried_again
@@ -33,10 +33,10 @@ _ERROR = re.compile(r"\b((?:\w+\.)*[A-Z]\w*(?:Error|Exception): \S[^\r\n]*)")
 async def look(settings: Settings, database: Database) -> list[Finding]:
     """All of this group."""
     return [
-        check_engine(settings),
-        await check_folders(settings, database),
-        check_restores(settings),
-        *await check_jobs(settings, database),
+        *tried("Running", lambda: check_engine(settings)),
+        *await awaited("Run folders", check_folders(settings, database)),
+        *tried("Restores", lambda: check_restores(settings)),
+        *await awaited("Jobs", check_jobs(settings, database)),
     ]
 
 

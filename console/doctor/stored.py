@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from config.errors import BadInput, ParlanceError
 from config.settings import Settings
 from console.backup.shelf import LAST, Shelf
-from console.doctor.finding import Finding, Repair
+from console.doctor.finding import Finding, Repair, awaited
 from console.sizes import size
 from store.backup import open_samples, revision_of, trouble
 from store.database import Database, known_revisions
@@ -31,6 +31,8 @@ async def check_file(settings: Settings) -> list[Finding]:
     file = settings.paths.database
     if settings.database_url is not None or not file.exists():
         return []
+    if settings.key is None and not settings.paths.key_file.exists():  # opening would make one, which fits nothing
+        return [Finding("Database", "warning", "not looked at while its key is gone", "Put the key back first.")]
     try:
         unwell = await asyncio.to_thread(_go_through, file)
         revision = await asyncio.to_thread(revision_of, file)
@@ -46,7 +48,10 @@ async def check_file(settings: Settings) -> list[Finding]:
 
 async def look(settings: Settings, database: Database) -> list[Finding]:
     """All of this group but for the key, which comes first: see `check_sealed`."""
-    return [await check_journal(settings, database), await check_backups(settings, database)]
+    return [
+        *await awaited("Database", check_journal(settings, database)),
+        *await awaited("Backups", check_backups(settings, database)),
+    ]
 
 
 async def check_sealed(database: Database) -> Finding:
@@ -88,6 +93,9 @@ async def check_backups(settings: Settings, database: Database) -> Finding:
         return Finding("Backups", "warning", "there is none", how)
     except (ValueError, KeyError, TypeError, ParlanceError):
         return Finding("Backups", "warning", f"{LAST} cannot be read, so nobody knows of any", how)
+    except OSError as error:
+        found = f"the last one cannot be looked at: {error.filename}: {error.strerror}"
+        return Finding("Backups", "warning", found, "Look as who makes them, or see that the disk is there.")
     days = (datetime.now(UTC) - made).days
     if not there:
         return Finding("Backups", "warning", f"the last one is not in {shelf.folder} any more", how)

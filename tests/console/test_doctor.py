@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -34,7 +36,21 @@ from config.paths import Paths
 from config.settings import Settings, load_settings
 from console.backup.shelf import LAST
 from console.cli import app
-from console.doctor import Finding, examine, machine, repair
+from console.doctor import (
+    Finding,
+    accounts,
+    adapters,
+    answering,
+    engine_size,
+    examination,
+    examine,
+    home,
+    machine,
+    repair,
+    running,
+    stored,
+)
+from console.platform_lock import only_one, runs
 from serving.adapters import ensure_untuned, publish, verify
 from serving.ownership import EngineRecord, Ownership, read_record
 from serving.router import set_route
@@ -221,6 +237,9 @@ async def test_that_there_is_no_backup_or_an_old_one_or_one_that_is_gone_is_told
     await one(well, "Backups", "30 days old")
     (shelf / "B" / "backup.json").unlink()
     await one(well, "Backups", "any more")
+    shelf = tmp_path / ("no-such-name" * 30)  # nobody can look there, whoever asks
+    note(1)
+    await one(well, "Backups", "cannot be looked at")
 
 
 async def test_an_untuned_model_that_is_not_there_is_made(well: Settings) -> None:
@@ -449,6 +468,40 @@ async def test_a_port_in_use_and_a_page_that_others_reach_are_told(
     await one(load_settings(), "Page", "unencrypted")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_that_is_free_or_that_parlance_itself_has_is_no_warning(settings: Settings, host: str) -> None:
+    settings.paths.ensure()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        page = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    chosen = settings.model_copy(update={"host": host, "port": page.getsockname()[1]})
+    with page:
+        assert (machine.check_port(chosen).level, "another program" in machine.check_port(chosen).found) == (
+            "warning", True,
+        )  # fmt: skip
+        with only_one(settings.paths):
+            assert machine.check_port(chosen).level == "ok"
+    assert machine.check_port(chosen) == Finding("Port", "ok", f"{chosen.port} is free")
+
+
+def test_an_address_that_this_machine_does_not_have_is_not_called_a_port_in_use(settings: Settings) -> None:
+    settings.paths.ensure()
+    finding = machine.check_port(settings.model_copy(update={"host": "192.0.2.1"}))  # kept for documentation
+    assert finding.level == "wrong" and "cannot listen on 192.0.2.1" in finding.found and finding.advice
+
+
+def test_asking_whether_a_platform_runs_neither_makes_its_lock_nor_keeps_it(settings: Settings) -> None:
+    settings.paths.ensure()
+    assert not runs(settings.paths)
+    assert not (settings.paths.run / "platform.lock").exists()
+    with only_one(settings.paths):
+        assert runs(settings.paths)
+    with only_one(settings.paths):
+        pass
+
+
 def test_too_little_disk_and_memory_are_told(settings: Settings) -> None:
     settings.paths.ensure()
     here = probe(settings.home)
@@ -482,6 +535,82 @@ def test_an_engine_that_is_not_installed_and_packages_that_break_it_are_told(mon
     assert machine.check_engine_package().level == "wrong"
     finding = machine.check_breaking_packages()
     assert (finding.level, "uninstall torchvision" in finding.advice) == ("wrong", True)
+
+
+async def test_a_base_model_that_nobody_knows_is_said_once_and_hides_nothing(
+    well: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLANCE_BASE_MODEL", "nonsense")
+    unknown = load_settings()
+    findings = await examine(unknown)
+    assert [finding.check for finding in findings if "nonsense" in finding.found] == ["Base model"]
+    hidden = {"Memory", "Plan", "Untuned model", "Engine size", "Base models"}
+    assert {one.check for one in await examine(well)} - {one.check for one in findings} <= hidden
+
+    def parlance() -> tuple[int, str]:
+        with capture_logs():
+            done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "220"})
+        return done.exit_code, done.stdout
+
+    code, shown = await asyncio.to_thread(parlance)
+    assert code == 1
+    assert "nonsense" in shown and "Backups" in shown and "1 thing(s) to mend" in shown
+
+
+CHECKS = [
+    (machine, "check_disk"), (machine, "probe"), (home, "check_files"), (stored, "check_file"),
+    (stored, "check_sealed"),
+    (stored, "check_journal"), (stored, "check_backups"), (adapters, "check_untuned"), (adapters, "check_adapters"),
+    (adapters, "check_folders"), (engine_size, "in_use"), (running, "check_engine"), (running, "check_folders"),
+    (running, "check_restores"), (running, "check_jobs"), (answering, "list_assistants"), (answering, "check_service"),
+    (answering, "check_base_models"), (answering, "check_routes"), (accounts, "check_accounts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "check"), CHECKS)
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "/a/place"), ValueError("a word of theirs")]
+)
+async def test_a_check_that_cannot_look_is_a_finding_and_hides_no_other(
+    well: Settings, group: ModuleType, check: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = examination if check == "probe" else group
+
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    async def broken_later(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, check, broken_later if iscoroutinefunction(getattr(place, check)) else broken)
+    with capture_logs() as logged:
+        findings = await examine(well)
+    (finding,) = [finding for finding in findings if "cannot be looked at" in finding.found]
+    assert finding.level == "wrong" and finding.advice and "a word of theirs" not in finding.found
+    assert any(line["event"] == "check_failed" and line["exc_info"] is error for line in logged)
+    if check not in ("check_file", "check_sealed"):  # without these, the database is not to be opened
+        assert {"Key", "Backups", "Accounts"} - {finding.check} <= {one.check for one in findings}
+
+
+async def test_a_repair_that_breaks_is_told_and_the_others_are_made(
+    well: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    well.home.chmod(0o755)
+    left = well.paths.jobs / "77"
+    left.mkdir()
+
+    chmod = Path.chmod
+
+    def broken(self: Path, mode: int) -> None:
+        if self == well.home:
+            raise ValueError("a word of theirs")
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", broken)
+    with capture_logs():
+        done = {one.check: one.trouble for one in await repair(well)}
+    assert done["Run folders"] is None and not left.exists()
+    assert "ValueError" in str(done["Data folder"]) and "a word of theirs" not in str(done["Data folder"])
 
 
 async def test_the_command_says_what_it_repaired_and_looks_again(well: Settings) -> None:
