@@ -6,13 +6,13 @@ files and the tokenizer; knows neither models nor the engine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from serving.prompt import ChatTokenizer, Message, Rendered, with_system
-from tuning.training.run import read_lines
+from tuning.training.run import stream_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,17 @@ def exchange(
         learn_from = max(0, learn_from - 2)
 
 
-def read_exchanges(file: Path, tokenizer: ChatTokenizer, system_prompt: str, context: int) -> list[Exchange]:
-    """All conversations of a .jsonl file, in its order. Raises BadInput for a line that is none."""
+def read_exchanges(
+    file: Path, tokenizer: ChatTokenizer, system_prompt: str, context: int, places: Container[int] | None = None
+) -> list[Exchange]:
+    """All conversations of a .jsonl file, in its order, or only those at `places`. Raises BadInput for a line that is
+    none."""
     return [
         exchange(
             cast("list[Message]", line["messages"]), cast("int", line.get("learn_from", 0)), tokenizer, system_prompt,
             context,
         )
-        for line in read_lines(file)
+        for line in stream_lines(file, places)
     ]  # fmt: skip
 
 

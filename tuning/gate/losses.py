@@ -14,6 +14,7 @@ from config.errors import JobFailed
 from config.names import VersionName
 from serving.client import EngineClient
 from tuning.exchanges import Exchange
+from tuning.gate.together import together
 
 AT_ONCE = 8
 
@@ -61,7 +62,7 @@ async def losses(
         picked = [logprob for logprob, learnt in pairs if learnt and logprob is not None]
         return -sum(picked), len(picked)
 
-    totals = await asyncio.gather(*(one(exchange) for exchange in exchanges))
+    totals = await together(one(exchange) for exchange in exchanges)
     found = Losses(tuple(loss for loss, _ in totals), tuple(count for _, count in totals))
     if found.tokens == 0:
         raise JobFailed("There is nothing to measure on: the conversations kept apart hold no answer.")

@@ -13,6 +13,7 @@ from serving.client import EngineClient
 from serving.prompt import Message
 from tuning.gate.losses import AT_ONCE
 from tuning.gate.report import Parity
+from tuning.gate.together import together
 from tuning.training.run import Parity as Computed
 from tuning.training.run import ParityRow
 
@@ -33,7 +34,7 @@ async def measure_parity(client: EngineClient, version: VersionName, computed: C
         both = zip(scored.logprobs, row.logprobs, strict=True)
         return True, [abs(ours - theirs) for ours, theirs in both if ours is not None and theirs is not None]
 
-    compared = await asyncio.gather(*(one(row) for row in computed.rows))
+    compared = await together(one(row) for row in computed.rows)
     differences = [difference for _, found in compared for difference in found]
     return Parity(
         mean_difference=sum(differences) / len(differences) if differences else 0.0,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -16,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from config.errors import BadInput
 
-DONE, FAILED, CANCELLED = 0, 1, 3
-"""Exit codes of the trainer: finished; failed, with one sentence in error.txt; stopped by SIGTERM, checkpoint kept."""
+DONE, FAILED, CANCELLED, FULL = 0, 1, 3, 4
+"""Exit codes of the trainer: finished; failed, with one sentence in error.txt; stopped by SIGTERM, checkpoint kept; the
+disk is full, checkpoint kept."""
 
 MEMORY_SHARE_VARIABLE = "PARLANCE_TRAINING_SHARE"
 """Environment of the trainer: of the card's memory, what it may take at most, from 0 to 1. Not among the settings of a
@@ -246,29 +248,51 @@ class RunFolder:
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write a file so that it is there whole or not at all; `sync` also against a loss of power."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as stream:
-        stream.write(content)
-        if sync:
-            stream.flush()
-            os.fsync(stream.fileno())
+    try:
+        with fresh.open("wb") as stream:
+            stream.write(content)
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+    except OSError:  # a full disk, above all, on which half a file would only take more room
+        fresh.unlink(missing_ok=True)
+        raise
     fresh.replace(path)
 
 
 def read_lines(path: Path) -> list[dict[str, object]]:
     """The objects of a .jsonl file. Raises BadInput naming the line that cannot be read."""
-    rows: list[dict[str, object]] = []
+    return [_row(path, number, line) for number, line in _lines(path)]
+
+
+def stream_lines(path: Path, places: Container[int] | None = None) -> Iterator[dict[str, object]]:
+    """The same objects one at a time, or only those at `places`, counted from 0; memory does not grow with the file."""
+    for place, (number, line) in enumerate(_lines(path)):
+        if places is None or place in places:
+            yield _row(path, number, line)
+
+
+def count_lines(path: Path) -> int:
+    """How many objects a .jsonl file holds."""
+    return sum(1 for _ in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines that say anything, each with its number."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, line
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path.name} cannot be read ({error}); start the tuning again.") from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
-            raise BadInput(f"Line {number} of {path.name} is not a conversation; start the tuning again.")
-        rows.append(row)
-    return rows
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, object]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
+        raise BadInput(f"Line {number} of {path.name} is not a conversation; start the tuning again.")
+    return row
