@@ -77,30 +77,33 @@ def _say(sentence: str) -> None:
 
 
 async def _to_its_end(place: Workplace, job_id: int, shown: Steps) -> Job:
-    """Run the job here, or where another process runs jobs, watch it. Being interrupted cancels it."""
+    """Watch the job to its end, and run it here wherever no other process runs jobs. Being interrupted cancels it."""
     runner = JobRunner(place.database, place.settings, lambda: place.engine(_say))
-    running: asyncio.Task[None] | None = None
 
-    async def run_until_done() -> None:
-        await runner.recover()
-        while await runner.run_next():
-            pass
-
-    if runner.acquire():
-        running = asyncio.create_task(run_until_done())
-    try:
+    async def watch() -> Job:
         async for job in follow(place.database, job_id):
             _show(job, shown)
-        if running is not None:
-            await running
         return job
+
+    running = asyncio.create_task(runner.run_until_ended(job_id))
+    following = asyncio.create_task(watch())
+    try:
+        await asyncio.wait({running, following}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()  # raises what it broke on, which nobody would be told of otherwise
+        ended = await following
+        if runner.acquired:
+            await running
+        return ended
     except asyncio.CancelledError:
         with suppress(Refused):
             await cancel(place.database, job_id)
-        if running is not None:
-            await asyncio.wait({running}, timeout=10)
+        await asyncio.wait({running if runner.acquired else following}, timeout=10)
         raise
     finally:
+        for task in (running, following):
+            task.cancel()
+        await asyncio.gather(running, following, return_exceptions=True)
         runner.release()
 
 
@@ -122,7 +125,8 @@ def _show(job: Job, shown: Steps) -> None:
     if progress.get("seconds_left") is not None:
         words.append(duration(progress["seconds_left"]))
     if job.step in STEP_NAMES:
-        shown.say(STEP_NAMES[job.step], progress.get("fraction"), ", ".join(words))
+        name = progress.get("sentence") or STEP_NAMES[job.step]
+        shown.say(name.rstrip("."), progress.get("fraction"), ", ".join(words))
 
 
 async def _outcome(place: Workplace, name: str, job: Job) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def publish(staged: Path, final: Path, facts: dict[str, Any]) -> str:
         created=datetime.now(UTC),
         facts=facts,
     )
+    (staged / MANIFEST).unlink(missing_ok=True)  # of a publication that was broken off, and no longer writable
     (staged / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
     for file in staged.iterdir():
         if file.is_file() and not file.is_symlink():

@@ -29,8 +29,10 @@ class Draft:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stream.close()
-        self._file.unlink(missing_ok=True)
+        try:
+            self._stream.close()  # on a full disk, what was still to be written fails here
+        finally:
+            self._file.unlink(missing_ok=True)
 
     def add(self, example: Example, source_id: int, weight: int = 1) -> None:
         """Append one example of this source; it is learnt `weight` times."""

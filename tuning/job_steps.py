@@ -1,7 +1,9 @@
-"""The steps of one job, each resumable: curation, training, publication, the gate, the record.
+"""The steps of one job, each resumable: curation, training, publication, the gate, the record, and promotion where the
+assistant's operators leave that to the gate.
 
 A job's folder holds what its steps have made. A step whose result is there is not done again: curation leaves
-`curated.json`, training `result.json`, publication the version's folder, the record a row of the version table.
+`curated.json`, training `result.json`, publication the version's folder, the record a row of the version table. Whether
+a job is to stop is looked at by who runs it, who cancels these steps then: any of them can be cancelled at any moment.
 """
 
 from __future__ import annotations
@@ -9,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import structlog
@@ -22,21 +23,22 @@ from config.hardware import Plan, plan, probe
 from config.names import VersionName, untuned
 from config.settings import Settings
 from serving.adapters import ensure_untuned, publish, verify
-from serving.client import EngineClient, Sampling
+from serving.client import Sampling
 from serving.prompt import ChatTokenizer
 from store.database import Database, open_database
 from store.lineage import pack_ids
 from store.tables import Assistant, Job, Lineage, Version
 from tuning.curation import Curated, curate
-from tuning.gate.judge import Case, Contender, judge
+from tuning.gate.judge import Case, Contender
 from tuning.gate.report import Report
+from tuning.insisting import EngineSource, insist
+from tuning.measuring import measure
+from tuning.policy import promote_by_policy
 from tuning.sharing import Room, Sharing
 from tuning.training.planned import run_for
 from tuning.training.process import TrainerKilled, run_training
 from tuning.training.run import Method, RunFolder, write_whole
-from tuning.versions import promote
 
-EngineSource = Callable[[], AbstractAsyncContextManager[EngineClient]]
 LOOK_EVERY = 0.5
 TRAINER_STARTS = 3
 
@@ -68,20 +70,18 @@ class JobSteps:
         self._told = 0.0
 
     async def all_steps(self) -> None:
-        if await self._recorded():  # killed after the verdict, before the job was noted as done
-            return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        curated = await self._curate()
-        facts = await self._learn()
-        digest = await self._publish(facts)
-        report = await self._measure()
-        await self._record(curated, facts, digest, report)
-        if report.verdict == "pass" and self._assistant.auto_promote:
-            async with self._engine() as client:
-                await promote(self._database, client, self._assistant.name, self._name.number, "policy")
+        """To the end. Raises, besides what ends a job, what `tuning.setback` knows: what was made stays then."""
+        if not await self.recorded():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            curated = await self._curate()
+            facts = await self._learn()
+            digest = await self._publish(facts)
+            report = await self._measure()
+            await self._record(curated, facts, digest, report)
+        await promote_by_policy(self._database, self._engine, self._name, self._wait)
 
     async def _tell(self, step: str, fraction: float, sentence: str, *, force: bool = False, **more: Any) -> None:
-        """Write progress, at most twice a second, and notice a wish to stop."""
+        """Write progress, at most twice a second."""
         if not force and time.monotonic() - self._told < LOOK_EVERY:
             return
         self._told = time.monotonic()
@@ -89,8 +89,6 @@ class JobSteps:
         async with self._database.session() as session:
             job = await session.get_one(Job, self._job.id)
             job.step, job.progress = step, progress
-            if job.cancel:
-                raise Cancelled
 
     async def _curate(self) -> dict[str, Any]:
         done = self._folder / "curated.json"
@@ -144,7 +142,8 @@ class JobSteps:
         if self._run.read_result() is None:
             self._write_run()
             await self._tell("learning", 0.0, "Getting ready to learn", force=True)
-            async with self._sharing.room(self._assistant.name, self._plan()) as room:
+            plan = await asyncio.to_thread(self._plan)
+            async with self._sharing.room(self._assistant.name, plan) as room:
                 for left in reversed(range(TRAINER_STARTS)):
                     try:
                         await self._train(room)
@@ -204,16 +203,14 @@ class JobSteps:
 
     async def _measure(self) -> Report:
         await self._tell("measuring", 0.0, "Waiting for the engine", force=True)
-        hardware = self._plan()
         await asyncio.to_thread(ensure_untuned, self._settings.paths, self._model)
         tokenizer = await asyncio.to_thread(ChatTokenizer, self._model.location)
-        share = 0.0
+        case = await self._case()
+        return await insist(self._engine, lambda client: measure(case, client, tokenizer, self._measuring), self._wait)
 
-        def say(fraction: float) -> None:
-            nonlocal share
-            share = fraction
-
-        case = Case(
+    async def _case(self) -> Case:
+        hardware = await asyncio.to_thread(self._plan)
+        return Case(
             candidate=Contender(self._name, self._system_prompt),
             untouched=untuned(self._model.name),
             in_service=await self._in_service(),
@@ -226,21 +223,12 @@ class JobSteps:
                 seed=1,
             ),
         )
-        began = time.monotonic()
-        async with self._engine() as client:
-            judging = asyncio.create_task(judge(case, client, tokenizer, say))
-            try:
-                while not judging.done():
-                    await asyncio.wait({judging}, timeout=LOOK_EVERY)
-                    spent = time.monotonic() - began
-                    left = round(spent / share * (1 - share)) if share > 0.05 else None
-                    await self._tell("measuring", share, "Measuring", force=True, seconds_left=left)
-                return await judging
-            finally:
-                if not judging.done():
-                    judging.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await judging
+
+    async def _measuring(self, share: float, seconds_left: int | None) -> None:
+        await self._tell("measuring", share, "Measuring", force=True, seconds_left=seconds_left)
+
+    async def _wait(self, why: str) -> None:
+        await self._tell("measuring", 0.0, why, force=True)
 
     async def _in_service(self) -> Contender | None:
         async with self._database.session() as session:
@@ -252,7 +240,8 @@ class JobSteps:
             return None
         return Contender(VersionName(assistant.name, row.number), row.system_prompt)
 
-    async def _recorded(self) -> bool:
+    async def recorded(self) -> bool:
+        """Whether the version is on record; from then on nothing takes it back."""
         mine = select(Version.id).where(Version.assistant_id == self._assistant.id, Version.number == self._name.number)
         async with self._database.session() as session:
             return await session.scalar(mine) is not None

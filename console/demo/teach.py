@@ -64,7 +64,7 @@ async def import_export(stage: Stage, community: Community, file: Path, shown: S
 async def tune(stage: Stage, community: Community, shown: Steps) -> tuple[VersionName, dict[str, Any]]:
     """Retrain; the new version and its report. Raises JobFailed where the job did not reach a verdict."""
     job, _ = await enqueue(stage.database, community.name, "demo")
-    running = asyncio.create_task(stage.runner.run_next())
+    running = asyncio.create_task(stage.runner.run_until_ended(job.id))
     words = {"reading": "reading the log", "learning": "learning", "measuring": "measuring"}
     ended = job
     async for ended in follow(stage.database, job.id):
@@ -75,6 +75,8 @@ async def tune(stage: Stage, community: Community, shown: Steps) -> tuple[Versio
                 f"{community.name}: {words[ended.step]}", progress.get("fraction"),
                 detail + duration(progress.get("seconds_left")),
             )  # fmt: skip
+        elif progress.get("sentence"):
+            shown.say(f"{community.name}: {progress['sentence'].rstrip('.')}")
     await running
     if ended.state != "done" or ended.version is None:
         raise JobFailed(ended.error or f"The tuning of {community.name} ended as “{ended.state}”.")

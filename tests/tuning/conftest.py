@@ -4,9 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from harbour import Harbour, make_harbour
 from small_training import small_llama
 
 from config.catalogue import DEMO_FOLDER
+from config.settings import Settings
+from store.database import Database
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,16 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(DEMO_FOLDER / name, folder)
     small_llama().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+async def harbour(database: Database, settings: Settings, tmp_path: Path) -> Harbour:
+    """With the real trainer."""
+    return await make_harbour(database, settings, tmp_path)
+
+
+@pytest.fixture
+def quick(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> Harbour:
+    """With a trainer that plays along."""
+    monkeypatch.setattr("tuning.job_steps.run_training", harbour.train)
+    return harbour

@@ -1,24 +1,25 @@
 """`python -m tuning.training FOLDER`: train what FOLDER/run.json says, and report through the folder's files.
 
-Exit codes: 0 done, 1 failed with one sentence in error.txt, 3 stopped by SIGTERM with the checkpoint kept. Started
-again after whatever end, it goes on from its last checkpoint; a finished run ends at once. When the process that
-started it is gone, it stops as if asked to: whoever starts next begins where it stopped.
+Exit codes: 0 done, 1 failed with one sentence in error.txt, 3 stopped by SIGTERM with the checkpoint kept, 4 the disk
+is full and the checkpoint kept. Started again after whatever end, it goes on from its last checkpoint; a finished run
+ends at once. When the process that started it is gone, it stops as if asked to: whoever starts next begins where it
+stopped.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from config.errors import JobFailed, ParlanceError
-from tuning.training.run import CANCELLED, DONE, FAILED, Progress, RunFolder, write_whole
+from tuning.training.run import CANCELLED, DONE, FAILED, FULL, Progress, RunFolder, write_whole
 
 PATIENCE = 1.2
 """Seconds after SIGTERM until the process ends even from the midst of a pass through a large model."""
@@ -42,8 +43,10 @@ class Stop:
             last.start()
 
     def _end(self) -> None:
-        say_state(self._folder, "cancelled")
-        os._exit(CANCELLED)
+        try:
+            say_state(self._folder, "cancelled")
+        finally:
+            os._exit(CANCELLED)
 
 
 def say_state(folder: RunFolder, state: str) -> None:
@@ -84,11 +87,18 @@ def train(folder: RunFolder, stop: Stop) -> int:
     return DONE
 
 
+def disk_is_full(error: Exception) -> bool:
+    """Whether it failed for want of room."""
+    from store.full_disk import is_full  # imports SQLAlchemy, which nothing else here needs
+
+    return is_full(error)
+
+
 def sentence_for(error: Exception) -> str:
     """What a person reads of it."""
     if isinstance(error, ParlanceError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         return "The disk is full, so the tuning could not go on; make room and start it again."
     return "The tuning failed unexpectedly; start it again, and see its log."
 
@@ -99,7 +109,8 @@ def tell(folder: RunFolder, sentence: str) -> None:
         write_whole(folder.error, f"{sentence}\n".encode())
         say_state(folder, "failed")
     except OSError as error:
-        print(f"{sentence} (and it could not be noted: {error})", file=sys.stderr)  # noqa: T201
+        with suppress(OSError):  # the log lies on a disk as well
+            print(f"{sentence} (and it could not be noted: {error})", file=sys.stderr)  # noqa: T201
 
 
 def main() -> int:
@@ -109,18 +120,24 @@ def main() -> int:
         return 2
     folder = RunFolder(Path(sys.argv[1]).absolute())
     stop = Stop(folder)
+    try:
+        return run(folder, stop)
+    except Exception as error:
+        with suppress(OSError):  # the log lies on a disk as well
+            traceback.print_exc()
+        tell(folder, sentence_for(error))
+        return FULL if disk_is_full(error) else FAILED
+
+
+def run(folder: RunFolder, stop: Stop) -> int:
+    """Train, one process a folder at a time; the exit code. Raises whatever fails."""
     with folder.lock.open("w") as lock:
         # Another process may still be stopping in this folder; two would overwrite each other's files.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.result.exists():
             return DONE
         folder.error.unlink(missing_ok=True)
-        try:
-            code = train(folder, stop)
-        except Exception as error:
-            traceback.print_exc()
-            tell(folder, sentence_for(error))
-            return FAILED
+        code = train(folder, stop)
         if code == CANCELLED:
             say_state(folder, "cancelled")
         return code

@@ -11,12 +11,14 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
-from config.errors import JobFailed
+from config.errors import DiskFull, JobFailed
 from serving.leashed import leashed
-from tuning.training.run import CANCELLED, DONE, FAILED, Progress, RunFolder
+from tuning.training.run import CANCELLED, DONE, FAILED, FULL, Progress, RunFolder
 
 LOOK_EVERY = 0.5
-GRACE = 4.0
+GRACE = 2.5
+"""Seconds until a trainer that hears nothing, in the midst of one long computation, is killed: a job that is asked to
+stop has ended after five. One that hears has ended before (PATIENCE of the trainer)."""
 
 
 class TrainerKilled(JobFailed):
@@ -29,8 +31,8 @@ async def run_training(
     """Train in the folder of `run` and yield progress as it changes; ends when the adapter is there. `more`:
     environment besides this process's own, of which the trainer gets no setting of Parlance's, and so no secret.
 
-    Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed,
-    TrainerKilled where it did not come to say one.
+    Closing the iterator ends the trainer. Raises JobFailed with the trainer's own sentence where it failed, DiskFull
+    where it found no room, TrainerKilled where it did not come to say one.
     """
     run.error.unlink(missing_ok=True)
     environment = trainers_environment(more or {})
@@ -54,6 +56,8 @@ async def run_training(
     if ended.result() != DONE:
         if ended.result() == CANCELLED:
             raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
+        if ended.result() == FULL:
+            raise DiskFull("The disk is full, so the training could not go on; its last checkpoint is kept.")
         if ended.result() != FAILED:
             raise TrainerKilled(
                 "The training was ended from outside again and again; its log may say more. Try once more."
