@@ -9,7 +9,7 @@ import typer
 
 from config.errors import BadInput, ParlanceError
 from config.settings import load_settings
-from console.backup import Made, Shelf, back_up
+from console.backup import Made, Shelf, back_up, last_shelf
 from console.backup import restore as restore_backup
 from console.output import console, print_json, steps, table
 from console.sizes import size
@@ -20,6 +20,16 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     for command in (backup, restore):
         app.command()(command)
+
+
+def say_still_there() -> None:
+    """Say that backups keep what was deleted just now, where there are any."""
+    shelf = last_shelf(load_settings().home)
+    if shelf is not None and shelf.names():
+        console.print(
+            f"Backups in {shelf.folder} still have it. To be rid of these: parlance backup {shelf.folder} --keep 1",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def backup(

@@ -10,8 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.errors import BadInput, NotFound, Refused
-from config.settings import load_settings
-from console.backup import last_shelf
+from console.backup_commands import say_still_there
 from console.output import console, print_json, table
 from console.workplace import Workplace, run, workplace
 from store.assistants import find_assistant
@@ -139,12 +138,7 @@ def forget_(
         return
     for sentence in done.sentences("them"):
         console.print(sentence, markup=False)
-    shelf = last_shelf(load_settings().home)
-    if shelf is not None and shelf.names():
-        console.print(
-            f"Backups in {shelf.folder} still have it. To be rid of these: parlance backup {shelf.folder} --keep 1",
-            markup=False, soft_wrap=True,
-        )  # fmt: skip
+    say_still_there()
 
 
 async def _one(session: AsyncSession, who: str) -> tuple[str, str]:

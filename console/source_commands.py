@@ -8,11 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import BadInput
+from console.backup_commands import say_still_there
 from console.output import console, print_json, table
-from console.workplace import run, workplace
+from console.workplace import Workplace, run, workplace
+from store.assistants import find_assistant
 from tuning.shelf import Line, Removed, SourceView, look_into, pause, remove, shelf
 
 SHOWN = 20
+POLICY = {
+    "mark": "Versions that learnt from it are marked.",
+    "withdraw": "Versions that learnt from it are marked and taken out of service.",
+    "retrain": "Versions that learnt from it are marked, and the assistant learns afresh without it.",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -29,11 +36,13 @@ def sources(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List what an assistant learns from; with an option, look into one source, pause it or remove it."""
+    """List what an assistant learns from; with an option, look into one source, pause it or remove it.
+
+    Versions that learnt from a source that is removed are dealt with as where a person is forgotten: marked, and taken
+    out of service or made anew where the assistant is set so (parlance assistant set NAME --on-forget).
+    """
     if sum(option is not None for option in (show, pause_, resume, remove_)) > 1:
         raise BadInput("Do one thing at a time: --show, --pause, --resume or --remove.")
-    if remove_ is not None and not yes and not json:
-        typer.confirm(f"Delete source {remove_} and all its messages?", abort=True)
 
     async def work() -> Any:
         async with workplace() as place:
@@ -42,18 +51,33 @@ def sources(
             if pause_ is not None or resume is not None:
                 await pause(place.database, name, pause_ or resume or 0, paused=pause_ is not None)
             if remove_ is not None:
-                return await remove(place.database, name, remove_)
+                if not yes and not json:
+                    await _confirm(place, name, remove_)
+                return await remove(place.database, place.settings, name, remove_)
             return await shelf(place.database, name)
 
     found = run(work())
     if json:
-        print_json(asdict(found) if isinstance(found, Removed) else [asdict(one) for one in found])
+        print_json(_as_json(found) if isinstance(found, Removed) else [asdict(one) for one in found])
     elif isinstance(found, Removed):
-        _say_removed(found)
+        for sentence in found.sentences():
+            console.print(sentence, markup=False)
+        say_still_there()
     elif show is not None:
         _say_lines(found)
     else:
         _say_shelf(name, found)
+
+
+async def _confirm(place: Workplace, name: str, source_id: int) -> None:
+    """Ask once more, where there is such a source to be removed."""
+    views = [view for view in await shelf(place.database, name) if view.id == source_id and not view.log]
+    if views:
+        async with place.database.session() as session:
+            policy = (await find_assistant(session, name)).on_forget
+        typer.confirm(
+            f"Delete “{views[0].title}” with {views[0].messages:,} messages for good? {POLICY[policy]}", abort=True
+        )
 
 
 def _say_shelf(name: str, views: list[SourceView]) -> None:
@@ -74,8 +98,13 @@ def _say_lines(lines: list[Line]) -> None:
         console.print(f"{line.at:%Y-%m-%d %H:%M}  {line.author}: {line.text}", markup=False)
 
 
-def _say_removed(removed: Removed) -> None:
-    console.print(f"Removed “{removed.title}” with {removed.messages:,} messages.", markup=False)
-    if removed.marked:
-        names = ", ".join(map(str, removed.marked))
-        console.print(f"Marked, because they had learnt from it: {names}. Retrain to be rid of it.", markup=False)
+def _as_json(removed: Removed) -> dict[str, Any]:
+    return {
+        "title": removed.title,
+        "messages": removed.messages,
+        "samples": removed.samples,
+        "versions": [str(version) for version in removed.versions],
+        "withdrawn": [str(move.before) for move in removed.withdrawn],
+        "retraining": list(removed.retraining),
+        "complete": removed.journal and not removed.stopping,
+    }

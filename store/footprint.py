@@ -1,7 +1,6 @@
 """Everything that is kept of one person, found: what they wrote, what was answered to them, what was imported of them.
 
-A person's key is `PLATFORM:ID`. Imported authors are the same person where the source's kind is the platform and the
-id is theirs; Telegram's exports write `user123` for what its bots call 123.
+A person's key is `PLATFORM:ID`; who an imported author is, store/authors.py says.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import String, and_, cast, or_, select
+from sqlalchemy import String, cast, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.authors import LOGGED, ROLES, TAUGHT, authors_of, person_of
 from store.conversations import COMMANDS
 from store.tables import Channel, Message, Person, Source, SourceAuthor, SourceMessage
-
-TAUGHT, LOGGED = "taught", "channel"
-"""Kinds of sources whose authors are people's keys, and whose messages are those of the channel that it names."""
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,12 +60,6 @@ async def footprint(session: AsyncSession, person: str) -> Footprint:
     return found
 
 
-def authored_by(person: str) -> tuple[str, tuple[str, str]]:
-    """The platform, and the ids that its exports give this person."""
-    platform, _, number = person.partition(":")
-    return platform, (number, f"user{number}")
-
-
 async def _in_channels(session: AsyncSession, person: str, found: Footprint) -> None:
     wrote = Message.author_key == person
     there = select(Message.channel_id).where(wrote)
@@ -107,19 +98,16 @@ async def _in_channels(session: AsyncSession, person: str, found: Footprint) -> 
 
 
 async def _in_sources(session: AsyncSession, person: str, found: Footprint) -> None:
-    platform, ids = authored_by(person)
+    platform, ids = authors_of(person)
     authors = await session.execute(
-        select(SourceAuthor.id, Source.id, Source.assistant_id)
+        select(SourceAuthor.id, SourceAuthor.external_id, Source.kind, Source.id, Source.assistant_id)
         .join(Source, Source.id == SourceAuthor.source_id)
-        .where(
-            or_(
-                and_(Source.kind == platform, SourceAuthor.external_id.in_(ids)),
-                and_(Source.kind == TAUGHT, SourceAuthor.external_id == person),
-            )
-        )
+        .where(Source.kind.in_((platform, TAUGHT)), SourceAuthor.external_id.in_(ids))
     )
     sources: dict[int, list[tuple[int, datetime]]] = {}
-    for author, source, assistant in authors.tuples():
+    for author, called, kind, source, assistant in authors.tuples():
+        if person_of(kind, called) != person:
+            continue
         found.authors.append(author)
         found.assistants.add(assistant)
         sources[source] = []
@@ -148,9 +136,10 @@ async def who_is(session: AsyncSession, who: str) -> dict[str, str]:
     wanted = who.strip().removeprefix("@").casefold()
     found: dict[str, str] = {}
     authors = select(Source.kind, SourceAuthor.external_id, SourceAuthor.name).join(Source)
-    for kind, number, name in (await session.execute(authors)).tuples():
-        if wanted in (name.casefold(), number.casefold()):
-            found[number if kind == TAUGHT else f"{kind}:{number.removeprefix('user')}"] = name
+    for kind, author, name in (await session.execute(authors.where(Source.kind.not_in(ROLES)))).tuples():
+        person = person_of(kind, author)
+        if person is not None and wanted in (name.casefold(), author.casefold(), person.partition(":")[2].casefold()):
+            found[person] = name
     people = await session.execute(select(Person.key, Person.name, Person.username))
     for key, name, username in people.tuples():
         if wanted in (name.casefold(), (username or "").casefold(), key.partition(":")[2].casefold()):

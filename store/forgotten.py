@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.authors import person_of
 from store.columns import now
 from store.crypto import Cipher
 from store.tables import ForgottenPerson
@@ -42,13 +43,17 @@ class KeptOut:
         rows = await session.execute(select(ForgottenPerson.digest, ForgottenPerson.forgotten_at))
         return cls(cipher, dict(rows.tuples().all()))
 
-    def covers(self, platform: str, author: str, sent_at: int) -> bool:
-        """Whether what `author` (as exports of `platform` name them) wrote at `sent_at`, in Unix seconds, was to be
+    def covers(self, kind: str, author: str, sent_at: int) -> bool:
+        """Whether what `author` (as sources of this kind name them) wrote at `sent_at`, in Unix seconds, was to be
         forgotten."""
         if not self._since:
             return False
-        known = self._known.get((platform, author))
+        known = self._known.get((kind, author))
         if known is None:
-            since = self._since.get(digest_of(self._cipher, f"{platform}:{author.removeprefix('user')}"))
-            known = self._known[platform, author] = since.timestamp() if since is not None else float("-inf")
+            person = person_of(kind, author)
+            # The second is how people were noted whose platform stood in their key twice.
+            keys = () if person is None else (person, f"{kind}:{author}")
+            dates = [self._since.get(digest_of(self._cipher, key)) for key in keys]
+            known = max((at.timestamp() for at in dates if at is not None), default=float("-inf"))
+            self._known[kind, author] = known
         return sent_at <= known

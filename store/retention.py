@@ -13,7 +13,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.assistants import find_assistant
-from store.footprint import LOGGED, chunks
+from store.authors import LOGGED
+from store.footprint import chunks
 from store.lineage import unpack_ids
 from store.tables import Comparison, Delivery, Lineage, Message, Retention, Source, Version, Vote
 

@@ -1,36 +1,30 @@
 """Forgetting a person: their words are deleted, and every version that learnt from any of them is marked.
 
 Promises: one transaction deletes the rows, marks the versions, takes them out of service where the assistant's policy
-says so, and tells the jobs that have read any of it to stop; so a kill leaves all of that done or none of it. Then run
-folders go, and the database's journal is emptied. What was written before is not imported again.
+says so, and tells the jobs that have read any of it to stop (tuning/aftermath.py); so a kill leaves all of that done or
+none of it. Then run folders go, and the database's journal is emptied. What was written before is not imported again.
 
 What stays: that there were chats, roles that an owner gave, what other people wrote, and a keyed digest of who it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import structlog
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from config.names import VersionName
 from config.settings import Settings
-from store.columns import now
+from store.authors import authors_of
 from store.database import Database
-from store.footprint import Footprint, authored_by, chunks, footprint
+from store.footprint import Footprint, chunks, footprint
 from store.forgotten import note_forgotten
-from store.journal import empty_journal
 from store.lineage import learnt_from_any
+from store.removed import learnt_before
 from store.tables import (
     Admission,
-    Assistant,
     Channel,
     Comparison,
     Consent,
     Import,
-    Job,
     Lineage,
     Message,
     Person,
@@ -41,15 +35,12 @@ from store.tables import (
     Version,
     Vote,
 )
-from tuning import run_folders
+from tuning.aftermath import drop_samples, follow, settle
 from tuning.echo import Echo
 from tuning.forgotten import Counts, Forgotten
-from tuning.versions import Move, withdraw
 
 BY = "forgetting"
 """Who asked for what happens by policy."""
-
-log = structlog.get_logger()
 
 
 async def forget(database: Database, settings: Settings, person: str) -> Forgotten:
@@ -57,18 +48,11 @@ async def forget(database: Database, settings: Settings, person: str) -> Forgott
     async with database.long_session() as session:
         await note_forgotten(session, database.cipher, person)  # a write first: nobody else writes until the end
         found = await footprint(session, person)
-        versions = await _mark(session, await find_versions(session, found))
-        stale, retraining = await _stop_jobs(session, found)
+        learnt = await find_versions(session, found) | await learnt_before(session, database.cipher, person)
+        followed = await follow(session, learnt, found.assistants, BY)
         samples = await _drop_samples(session, person, found)
         counts = await _delete(session, person, found, samples)
-        withdrawn, queued = await _by_policy(session, versions)
-        result = [VersionName(assistant.name, version.number) for version, assistant in versions]
-    cleared = await run_folders.clear(settings.paths, stale)
-    journal = await empty_journal(database)
-    log.info("forgotten", versions=len(result), jobs=len(stale), cleared=cleared, journal=journal)
-    return Forgotten(
-        person, counts, tuple(result), tuple(withdrawn), tuple(sorted({*retraining, *queued})), not cleared, journal
-    )
+    return Forgotten(person, counts, **await settle(database, settings, followed))
 
 
 async def counted(database: Database, person: str) -> Counts:
@@ -100,65 +84,11 @@ async def find_versions(session: AsyncSession, found: Footprint) -> set[int]:
     }
 
 
-async def _mark(session: AsyncSession, learnt: set[int]) -> list[tuple[Version, Assistant]]:
-    """Mark these versions; gives them by assistant and number."""
-    await session.execute(
-        update(Version).where(Version.id.in_(learnt), Version.forgotten_at.is_(None)).values(forgotten_at=now())
-    )
-    both = await session.execute(
-        select(Version, Assistant)
-        .join(Assistant, Assistant.id == Version.assistant_id)
-        .where(Version.id.in_(learnt))
-        .order_by(Assistant.name, Version.number)
-        .execution_options(populate_existing=True)
-    )
-    return list(both.tuples())
-
-
-async def _stop_jobs(session: AsyncSession, found: Footprint) -> tuple[list[int], list[str]]:
-    """Jobs that have read some of it are asked to stop, and others asked for in their place. Gives the first, and the
-    names of the assistants that learn afresh."""
-    begun = await session.execute(
-        select(Job, Assistant)
-        .join(Assistant, Assistant.id == Job.assistant_id)
-        .where(
-            Job.assistant_id.in_(found.assistants), Job.state.in_(("queued", "running")), Job.started_at.is_not(None)
-        )
-    )
-    stale: list[int] = []
-    names: list[str] = []
-    for job, assistant in begun.tuples().all():
-        if not job.cancel:
-            names.append(assistant.name)
-            await _queue(session, assistant, job.asked_by)
-        await session.execute(update(Job).where(Job.id == job.id).values(cancel=True))
-        await session.execute(
-            update(Job).where(Job.id == job.id, Job.state == "queued").values(state="cancelled", ended_at=now())
-        )
-        stale.append(job.id)
-    return stale, names
-
-
-async def _queue(session: AsyncSession, assistant: Assistant, asked_by: str) -> None:
-    """A job that begins from nothing, unless one waits already."""
-    waiting = select(Job.id).where(Job.assistant_id == assistant.id, Job.state == "queued", Job.started_at.is_(None))
-    if await session.scalar(waiting) is None:
-        session.add(Job(assistant_id=assistant.id, asked_by=asked_by))
-        await session.flush()
-
-
 async def _drop_samples(session: AsyncSession, person: str, found: Footprint) -> int:
-    """Sample answers in reports show text that versions were measured with, and so may comparisons: those that repeat
-    any of it go, and the comparisons that the person asked for. Gives how many of both."""
+    """Samples in reports, and comparisons, that repeat any of it go, and the comparisons that the person asked for.
+    Gives how many of both."""
     echo = Echo(found.texts)
-    dropped = 0
-    rows = await session.scalars(select(Version).where(Version.assistant_id.in_(found.assistants)))
-    for version in rows:
-        samples = version.report.get("samples", [])
-        kept = [sample for sample in samples if not any(echo.in_(str(text)) for text in sample.values() if text)]
-        if len(kept) < len(samples):
-            dropped += len(samples) - len(kept)
-            version.report = version.report | {"samples": kept}
+    dropped = await drop_samples(session, found.assistants, lambda _, text: echo.in_(text))
     comparisons = await session.scalars(select(Comparison))
     for row in comparisons.all():
         if row.asked_by == person or any(map(echo.in_, (row.question, row.first_answer, row.second_answer))):
@@ -197,7 +127,7 @@ async def _delete(session: AsyncSession, person: str, found: Footprint, samples:
 
 async def _unname(session: AsyncSession, person: str, found: Footprint) -> None:
     """A source is no longer learnt for, nor called after, somebody who was forgotten."""
-    _, ids = authored_by(person)
+    _, ids = authors_of(person)
     rows = await session.execute(
         select(Source, SourceAuthor.name)
         .join(SourceAuthor, SourceAuthor.source_id == Source.id)
@@ -209,21 +139,3 @@ async def _unname(session: AsyncSession, person: str, found: Footprint) -> None:
         if source.title.strip() == name.strip():
             source.title = "A chat with somebody who was forgotten"
     await session.flush()
-
-
-async def _by_policy(
-    session: AsyncSession, versions: Sequence[tuple[Version, Assistant]]
-) -> tuple[list[Move], list[str]]:
-    """What each assistant's policy asks for now that versions of it are marked."""
-    moves: list[Move] = []
-    queued: list[str] = []
-    numbers: dict[int, set[int]] = {}
-    for version, assistant in versions:
-        numbers.setdefault(assistant.id, set()).add(version.number)
-    for assistant in {assistant.id: assistant for _, assistant in versions}.values():
-        if assistant.on_forget == "withdraw" and assistant.in_service in numbers[assistant.id]:
-            moves.append(await withdraw(session, assistant, BY))
-        elif assistant.on_forget == "retrain":
-            await _queue(session, assistant, BY)
-            queued.append(assistant.name)
-    return moves, queued

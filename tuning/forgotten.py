@@ -1,4 +1,7 @@
-"""What a forgetting did, as data and as sentences for the person themselves or about them. Knows no database."""
+"""What a deletion did, as data and as sentences: a forgetting for the person themselves or about them, or a removal.
+
+Knows no database.
+"""
 
 from __future__ import annotations
 
@@ -40,35 +43,45 @@ class Counts:
         return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What was done. `versions`: all that learnt from the person; `withdrawn`: what took the place of those that
-    served; `retraining`: assistants that learn afresh without them. `stopping`: a job is still ending; `journal`:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aftermath:
+    """What followed from deleting text. `versions`: all that learnt from it; `withdrawn`: what took the place of those
+    that served; `retraining`: assistants that learn afresh without it. `stopping`: a job is still ending; `journal`:
     whether the database's journal is empty, so that the text is in no file."""
 
-    person: str
-    counts: Counts
     versions: tuple[VersionName, ...] = ()
     withdrawn: tuple[Move, ...] = ()
     retraining: tuple[str, ...] = ()
     stopping: bool = False
     journal: bool = True
 
-    def sentences(self, whom: Whom = "you") -> tuple[str, ...]:
-        """What was done, told to the person themselves or about them."""
-        whose = {"you": "your", "them": "their"}[whom]
-        lines = [f"Deleted: {self.counts.sentence(whom)}."]
+    def of(self, what: str) -> list[str]:
+        """As sentences; `what` was deleted."""
         if self.versions:
             named = ", ".join(map(str, self.versions))
-            lines.append(f"Marked, because they had learnt from {whose} words: {named}.")
+            lines = [f"Marked, because they had learnt from {what}: {named}."]
         else:
-            lines.append(f"No version had learnt from {whose} words.")
+            lines = [f"No version had learnt from {what}."]
         lines += [move.sentence for move in self.withdrawn]
-        lines += [f"{name} learns afresh, without {whose} words." for name in self.retraining]
+        lines += [f"{name} learns afresh, without {what}." for name in self.retraining]
         if self.stopping:
-            lines.append(f"Learning that had read {whose} words is being stopped; its files go when it has.")
+            lines.append(f"Learning that had read {what} is being stopped; its files go when it has.")
         if not self.journal:
             lines.append(
-                "Somebody was reading the database just now, so traces stay in its journal until it is next emptied."
+                "Somebody was reading the database just now, so traces stay in its journal; while Parlance runs, it "
+                "empties that within the hour."
             )
-        return tuple(lines)
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten(Aftermath):
+    """What was done for `person`, or about them."""
+
+    person: str
+    counts: Counts
+
+    def sentences(self, whom: Whom = "you") -> tuple[str, ...]:
+        """What was done, told to the person themselves or about them."""
+        what = {"you": "your words", "them": "their words"}[whom]
+        return (f"Deleted: {self.counts.sentence(whom)}.", *self.of(what))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.authors import person_of
 from store.tables import Source, SourceAuthor, SourceMessage
 from tuning.chains import KINDS as WRITTEN_APART
 from tuning.chains import ChainBuilder
@@ -112,7 +113,7 @@ class Reading:
         named = source.speakers or ()
         speakers = {row.id for row in authors if row.external_id in named}
         names = {row.id: row.name for row in authors}
-        people = {row.id: row.external_id for row in authors}
+        people = {row.id: person_of(source.kind, row.external_id) or row.external_id for row in authors}
         given = Given(source.id, speakers, people, WEIGHT if source.kind == TAUGHT else 1, EVERYBODY in named)
         if source.kind == TAUGHT:
             pairs = PairBuilder(await learnable_askers(session, source))

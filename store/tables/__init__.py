@@ -11,7 +11,7 @@ from store.tables.channels import Channel, Comparison, Delivery, Message, Vote
 from store.tables.connections import Account, ClientKey, ClientKeyScope, WebSession
 from store.tables.people import Admission, Consent, ForgottenPerson, Person, RoleGiven, Speaker
 from store.tables.sources import Import, Source, SourceAuthor, SourceMessage
-from store.tables.versions import Job, Lineage, Promotion, Version
+from store.tables.versions import Job, Lineage, Promotion, RemovedAuthor, Version
 
 __all__ = [
     "Account",
@@ -31,6 +31,7 @@ __all__ = [
     "Message",
     "Person",
     "Promotion",
+    "RemovedAuthor",
     "Retention",
     "RoleGiven",
     "Route",

@@ -67,6 +67,14 @@ class Lineage(Base):
     message_ids: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class RemovedAuthor(Base):
+    """Somebody, as a keyed digest of their key, whose words a version learnt from a source that was removed since."""
+
+    __tablename__ = "removed_authors"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+
+
 class Promotion(Base):
     """One move of an assistant's pointer. `action`: promote, rollback, or withdraw (a forgetting took it out of
     service, or the engine could not load it). None stands for the untuned model."""

@@ -308,7 +308,7 @@ async def test_a_job_that_has_read_it_begins_anew_and_one_that_has_not_goes_on(
     async with town.session() as session:
         session.add_all(
             [
-                Job(assistant_id=1, asked_by="Ada", state="running", started_at=now()),
+                Job(assistant_id=1, asked_by="Ada", state="running", started_at=now(), settings={"method": "full"}),
                 Job(assistant_id=1, asked_by="Odo", state="queued", started_at=now()),
                 Job(assistant_id=1, asked_by="Ines", state="done", started_at=now()),
             ]
@@ -318,6 +318,7 @@ async def test_a_job_that_has_read_it_begins_anew_and_one_that_has_not_goes_on(
     done = await forget(town, settings, ODO)
     async with town.session() as session:
         jobs = {job.id: (job.state, job.cancel) for job in await session.scalars(select(Job))}
+        assert (await session.get_one(Job, 4)).settings == {"method": "full"}, "the method that was asked for"
     assert jobs == {1: ("running", True), 2: ("cancelled", True), 3: ("done", False), 4: ("queued", False)}
     assert done.retraining == ("harbour",) and not any(settings.paths.jobs.iterdir())
 

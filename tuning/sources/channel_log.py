@@ -17,16 +17,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from serving.router import Place
+from store.authors import LOGGED as KIND
 from store.consents import consenting, open_channels
 from store.conversations import TOLD
 from store.database import Database
-from store.footprint import LOGGED as KIND
-from store.tables import Channel, Message, Route, Source, Speaker, Vote
+from store.tables import Channel, Consent, Message, Route, Source, Speaker, Vote
 from tuning.conversations import ChatMessage, Conversation
 from tuning.echo import Echo
 from tuning.funnel import Counter
@@ -103,7 +103,7 @@ def chat_of(channel: Channel) -> str:
     return channel.parent_key or channel.key
 
 
-async def logs_of(session: AsyncSession, assistant_id: int) -> list[ChannelLog]:
+async def logs_of(session: AsyncSession, assistant_id: int, *, paused_too: bool = False) -> list[ChannelLog]:
     """The channels where this assistant answers and that may be learnt from, but for those an operator paused."""
     known = await session.execute(
         select(Source.external_id, Source.id, Source.paused).where(
@@ -116,7 +116,7 @@ async def logs_of(session: AsyncSession, assistant_id: int) -> list[ChannelLog]:
     logs: list[ChannelLog] = []
     for channel in await answered_by(session, assistant_id, await open_channels(session)):
         number, paused = sources.get(str(channel.id), (0, False))
-        if not paused:
+        if paused_too or not paused:
             logs.append(ChannelLog(channel, number, await consenting(session, chat_of(channel)), named))
     return logs
 
@@ -140,6 +140,32 @@ async def count_heard(session: AsyncSession, log: ChannelLog) -> int:
     """How many messages people wrote there."""
     query = select(func.count()).select_from(Message)
     return await session.scalar(query.where(Message.channel_id == log.channel.id, Message.state.in_(HEARD))) or 0
+
+
+async def count_learnable(session: AsyncSession, log: ChannelLog, since: datetime | None = None) -> int:
+    """How much there is that may be learnt from, or (since then) is new: what people who agree wrote after they had,
+    and answers to it on which votes agree. Looks at no text, so what `read` leaves out for what it says is counted."""
+    question = aliased(Message)
+
+    def passes(row: type[Message]) -> ColumnElement[bool]:
+        agreed = exists().where(
+            Consent.person == row.author_key, Consent.chat == chat_of(log.channel), Consent.state == "in",
+            Consent.decided_at < row.created_at,
+        )  # fmt: skip
+        return and_(row.channel_id == log.channel.id, row.state.in_(HEARD), ~row.forwarded, agreed)
+
+    heard = select(func.count()).select_from(Message).where(Message.role == "user", passes(Message))
+    votes = select(Vote.message_id).group_by(Vote.message_id).having(func.min(Vote.value) == func.max(Vote.value))
+    if since is not None:
+        heard = heard.where(Message.created_at > since)
+        votes = votes.having(func.max(Vote.changed_at) > since)
+    voted = (
+        select(func.count())
+        .select_from(Message)
+        .join(question, question.id == Message.answers)
+        .where(Message.id.in_(votes), Message.role == "assistant", Message.state == "said", passes(question))
+    )
+    return (await session.scalar(heard) or 0) + (await session.scalar(voted) or 0)
 
 
 async def read(session: AsyncSession, log: ChannelLog, counter: Counter) -> AsyncIterator[Sequence[ChatMessage]]:
