@@ -1,8 +1,9 @@
 """Retrains that begin by themselves: every so many days, or after so many new messages, in the hours chosen for it.
 
-Off until somebody sets it. Counts only what may be learnt from: imported messages, and what people who agreed wrote in
-channels' own logs after they had. A retrain that begins this way is a job like any other and promotes nothing unless
-the assistant's policy says so. Where nothing is new, no retrain begins, whatever the calendar says.
+Off until somebody sets it. Counts only what may be learnt from, since the last retrain that ended well began, whoever
+asked for it, or since the schedule was set. A retrain that begins this way is a job like any other and promotes nothing
+unless the assistant's policy says so. Where nothing is new, no retrain begins, whatever the calendar says; after one
+of its own that failed or was stopped the next waits, so that what is wrong is not tried over and over.
 """
 
 from __future__ import annotations
@@ -11,22 +12,26 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.errors import BadInput
 from store.assistants import find_assistant
 from store.database import Database
-from store.tables import Assistant, Import, Message, Schedule, Source, SourceMessage
-from tuning.jobs import enqueue
-from tuning.sources.channel_log import HEARD, logs_of
+from store.tables import Assistant, Import, Job, Schedule, Source, SourceMessage
+from tuning.jobs import ACTIVE, enqueue
+from tuning.sources.channel_log import count_learnable, logs_of
+from tuning.teaching import KIND as TAUGHT
+from tuning.teaching import OWN, learnable_askers
 
 LOOK_EVERY = 60.0
 """Seconds."""
 LONGEST_DAYS, MOST_MESSAGES = 366, 10_000_000
+PAUSE = timedelta(hours=20)
+"""After it had asked for one that failed or was stopped: less than a day, so that it is over in the same hours."""
 BY = "the schedule"
 _HOURS = re.compile(r"(\d{1,2})(?::00)?\s*(?:-|–|to)\s*(\d{1,2})(?::00)?")
 
@@ -120,47 +125,56 @@ class Scheduler:
         """Ask for every retrain that is due; the assistants' names."""
         at = self._clock()
         due = []
-        async with self._database.session() as session:
+        async with self._database.long_session() as session:
             set_for = select(Schedule, Assistant).join(Assistant, Assistant.id == Schedule.assistant_id)
             for row, assistant in (await session.execute(set_for)).tuples().all():
-                timetable = _timetable(row)
-                if timetable.allows(at.hour):
-                    new = await learnable_since(session, assistant.id, row.since)
-                    if timetable.due(at - row.since, new):
-                        due.append(assistant)
+                if _timetable(row).allows(at.hour) and await _is_due(session, row, at):
+                    due.append(assistant.name)
         begun = []
-        for assistant in due:
-            _, fresh = await enqueue(self._database, assistant.name, BY)
+        for name in due:
+            _, fresh = await enqueue(self._database, name, BY)
             if fresh:
-                begun.append(assistant.name)
-                log.info("a retrain was due", assistant=assistant.name)
-            async with self._database.session() as session:
-                row = await session.get_one(Schedule, assistant.id)
-                row.since = at.astimezone(UTC)
+                begun.append(name)
+                log.info("a retrain was due", assistant=name)
         return begun
 
 
+async def _is_due(session: AsyncSession, row: Schedule, at: datetime) -> bool:
+    jobs = select(Job).where(Job.assistant_id == row.assistant_id).order_by(Job.id.desc()).limit(1)
+    if await session.scalar(jobs.where(Job.state.in_(ACTIVE))) is not None:
+        return False
+    last = await session.scalar(jobs.where(Job.asked_by == BY))
+    if last is not None and last.state != "done" and at < last.created_at + PAUSE:
+        return False
+    well = await session.scalar(jobs.where(Job.state == "done"))
+    since = max(row.since, well.started_at or well.created_at) if well is not None else row.since
+    timetable, waited = _timetable(row), at - since
+    if not timetable.due(waited, MOST_MESSAGES):
+        return False  # however much is new
+    return timetable.due(waited, await learnable_since(session, row.assistant_id, since))
+
+
 async def learnable_since(session: AsyncSession, assistant_id: int, since: datetime) -> int:
-    """Messages that came since and may be learnt from."""
-    imported = await session.scalar(
-        select(func.count())
-        .select_from(SourceMessage)
-        .join(Import, Import.id == SourceMessage.import_id)
-        .join(Source, Source.id == SourceMessage.source_id)
-        .where(Source.assistant_id == assistant_id, Import.created_at > since)
-    )
-    heard = 0
-    for channel in await logs_of(session, assistant_id):
-        for person, agreed in channel.agreed.items():
-            heard += await session.scalar(
-                select(func.count())
-                .select_from(Message)
-                .where(
-                    Message.channel_id == channel.channel.id, Message.author_key == person, Message.state.in_(HEARD),
-                    Message.created_at > max(agreed, since),
-                )
+    """How much is new since then and may be learnt from: messages of imports, by the imports' own counts, taught
+    pairs, what people who agree wrote in channels' own logs, and answers there that were voted on."""
+    count = 0
+    learnt = Source.assistant_id == assistant_id, Source.speakers.is_not(None), ~Source.paused
+    others = Source.kind != TAUGHT, Source.external_id == OWN
+    count += await session.scalar(
+        select(func.sum(Import.messages_new + Import.messages_changed))
+        .join(Source, Source.id == Import.source_id)
+        .where(*learnt, or_(*others), Import.created_at > since)
+    ) or 0  # fmt: skip
+    for source in await session.scalars(select(Source).where(*learnt, not_(or_(*others)))):
+        for author, agreed in (await learnable_askers(session, source)).items():
+            count += await session.scalar(
+                select(func.sum(Import.messages_new))
+                .join(SourceMessage, SourceMessage.import_id == Import.id)
+                .where(SourceMessage.author_id == author, SourceMessage.sent_at >= agreed, Import.created_at > since)
             ) or 0  # fmt: skip
-    return (imported or 0) + heard
+    for channel in await logs_of(session, assistant_id):
+        count += await count_learnable(session, channel, since)
+    return count
 
 
 def _timetable(row: Schedule) -> Timetable:

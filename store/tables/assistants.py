@@ -53,7 +53,7 @@ class Schedule(Base):
     from_hour: Mapped[int | None] = mapped_column(Integer)
     until_hour: Mapped[int | None] = mapped_column(Integer)
     since: Mapped[datetime] = mapped_column(UtcTime, default=now)
-    """When it was set, or last let a retrain begin; from then on is counted."""
+    """When it was set; what is older is not counted."""
     set_by: Mapped[str] = mapped_column(String(100))
 
 
