@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ class EngineClient:
         self._key = key
         self._opened: aiohttp.ClientSession | None = None
         self._before: list[aiohttp.ClientSession] = []
+        self._under_way: Counter[aiohttp.ClientSession] = Counter()
         self._engine_seen = 0
 
     @property
@@ -141,6 +143,20 @@ class EngineClient:
             )
         return self._opened
 
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """For one request. Those of engines that are gone are closed as soon as nothing is under way in them."""
+        http = self._http
+        self._under_way[http] += 1
+        try:
+            yield http
+        finally:
+            self._under_way[http] -= 1
+            self._under_way += Counter()  # keeps no zeros
+            for idle in [session for session in self._before if session not in self._under_way]:
+                self._before.remove(idle)
+                await idle.close()
+
     def _listening(self) -> int:
         """Tells one engine's socket from another's at the same path; 0 where there is none."""
         try:
@@ -159,7 +175,7 @@ class EngineClient:
     async def healthy(self, within: float = HEALTH_SECONDS) -> bool:
         """Whether the engine answers within so many seconds and says that it is well."""
         try:
-            async with asyncio.timeout(within), self._http.get("/health") as answer:
+            async with asyncio.timeout(within), self._session() as http, http.get("/health") as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
@@ -167,7 +183,7 @@ class EngineClient:
     async def own_metrics(self) -> bytes:
         """What the engine itself tells Prometheus; nothing where it does not answer."""
         try:
-            async with asyncio.timeout(HEALTH_SECONDS), self._http.get("/metrics") as answer:
+            async with asyncio.timeout(HEALTH_SECONDS), self._session() as http, http.get("/metrics") as answer:
                 return await answer.read() if answer.status == 200 else b""
         except (aiohttp.ClientError, TimeoutError, OSError):
             return b""
@@ -190,33 +206,34 @@ class EngineClient:
         usage: dict[str, int] = {}
         with self.metrics.request(version) as measured, said(version):
             await self._check(version)
-            async with asyncio.timeout(FIRST_TOKEN_SECONDS):
-                answer = await self._http.post(CHAT, data=_encoded(body), headers=_request_id())
-            try:
-                if answer.status != 200:
-                    raise await refusal(answer, version)
-                rest = b""
-                # Read to its end, not to [DONE]: only then can the connection be used again.
-                while not answer.content.at_eof():
-                    async with asyncio.timeout(FIRST_TOKEN_SECONDS if first is None else BETWEEN_TOKENS_SECONDS):
-                        block = await answer.content.readany()
-                    *events, rest = (rest + block).split(b"\n\n")
-                    for event in events:
-                        if not event.startswith(b"data: {"):
-                            continue
-                        chunk = json.loads(event[6:])
-                        if "error" in chunk:
-                            raise EngineUnavailable(BROKEN_OFF)
-                        usage = chunk.get("usage") or usage
-                        for choice in chunk["choices"]:
-                            reason = choice.get("finish_reason") or reason
-                            if text := choice["delta"].get("content"):
-                                first = first or time.perf_counter() - asked
-                                measured.piece()
-                                pieces.append(text)
-                                yield Piece(text)
-            finally:
-                answer.close()  # one that was read to its end has let its connection go already
+            async with self._session() as http:
+                async with asyncio.timeout(FIRST_TOKEN_SECONDS):
+                    answer = await http.post(CHAT, data=_encoded(body), headers=_request_id())
+                try:
+                    if answer.status != 200:
+                        raise await refusal(answer, version)
+                    rest = b""
+                    # Read to its end, not to [DONE]: only then can the connection be used again.
+                    while not answer.content.at_eof():
+                        async with asyncio.timeout(FIRST_TOKEN_SECONDS if first is None else BETWEEN_TOKENS_SECONDS):
+                            block = await answer.content.readany()
+                        *events, rest = (rest + block).split(b"\n\n")
+                        for event in events:
+                            if not event.startswith(b"data: {"):
+                                continue
+                            chunk = json.loads(event[6:])
+                            if "error" in chunk:
+                                raise EngineUnavailable(BROKEN_OFF)
+                            usage = chunk.get("usage") or usage
+                            for choice in chunk["choices"]:
+                                reason = choice.get("finish_reason") or reason
+                                if text := choice["delta"].get("content"):
+                                    first = first or time.perf_counter() - asked
+                                    measured.piece()
+                                    pieces.append(text)
+                                    yield Piece(text)
+                finally:
+                    answer.close()  # one that was read to its end has let its connection go already
             if reason not in WHOLE:
                 raise EngineUnavailable(BROKEN_OFF)
             measured.tokens(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
@@ -254,7 +271,8 @@ class EngineClient:
             await self._check(version)
             async with (
                 asyncio.timeout(FIRST_TOKEN_SECONDS),
-                self._http.post(CHAT, data=_encoded(body)) as answer,
+                self._session() as http,
+                http.post(CHAT, data=_encoded(body)) as answer,
             ):
                 if answer.status != 200:
                     raise await refusal(answer, version)
