@@ -2,6 +2,7 @@
 
 ParlanceError
 ├── BadInput          what came from outside cannot be used (a file, a name, an option)
+│   └── TooLong       a conversation is longer than the model reads
 ├── NotFound          something named does not exist
 ├── Refused           the thing exists, but may not be done now
 ├── EngineUnavailable the engine does not answer (yet)
@@ -19,6 +20,10 @@ class ParlanceError(Exception):
 
 class BadInput(ParlanceError):
     """What came from outside cannot be used; nothing was changed."""
+
+
+class TooLong(BadInput):
+    """A conversation has more tokens than the model reads."""
 
 
 class NotFound(ParlanceError):

@@ -1,14 +1,16 @@
 """Everything for Prometheus in one text: what the engine's client counted, the line before it, what the database says
 of jobs, promotions and accounts, the engine's state, and a few of the engine's own figures.
 
-Promises that reading it costs a few quick queries and no token, that it is whole also while the engine is away, and
-that it names assistants and nothing that anybody wrote.
+Promises that reading it costs a few quick queries and no token, that all but the engine's own figures is there within
+seconds whether the engine is away or hangs, and that it names assistants and nothing that anybody wrote.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -24,6 +26,8 @@ from serving.ownership import State
 from store.database import Database
 from store.tables import Account, Assistant, Job, Promotion
 
+ENGINES_SECONDS = 2.0
+"""Prometheus waits ten seconds for the whole, unless it was told otherwise."""
 ENDED = ("done", "failed", "cancelled")
 JOB_STATES = ("queued", "running", *ENDED)
 ACTIONS = ("promote", "rollback", "withdraw")
@@ -35,19 +39,19 @@ TAKEN = (
 _TAKEN = re.compile(rf"^(?:# (?:HELP|TYPE) )?vllm:(?:{'|'.join(TAKEN)})[ {{].*\n".encode(), re.MULTILINE)
 
 
-class _Moves(Collector):
-    """Moves of assistants' pointers since the installation began, as the database counts them."""
+class _Counted(Collector):
+    """What is counted elsewhere, as one counter: `counts` by the values of `label`, which are all there is."""
 
-    def __init__(self) -> None:
-        self.counts = dict.fromkeys(ACTIONS, 0)
+    def __init__(self, name: str, about: str, label: str, counts: Mapping[Any, int]) -> None:
+        self._about = (name, about, label)
+        self.counts = counts
 
     def collect(self) -> list[CounterMetricFamily]:
-        moves = CounterMetricFamily(
-            "parlance_promotions", "Moves of what is in service: promote, rollback, withdraw", labels=("action",)
-        )
-        for action in ACTIONS:
-            moves.add_metric((action,), self.counts[action])
-        return [moves]
+        name, about, label = self._about
+        family = CounterMetricFamily(name, about, labels=(label,))
+        for value, count in self.counts.items():
+            family.add_metric((value,), count)
+        return [family]
 
 
 class _EndedJobs:
@@ -80,8 +84,18 @@ class PlatformMetrics:
         self._database = database
         self._engine = engine
         self.registry = registry = CollectorRegistry()
-        self._moves = _Moves()
+        self._moves = _Counted(
+            "parlance_promotions", "Moves of what is in service: promote, rollback, withdraw", "action",
+            dict.fromkeys(ACTIONS, 0),
+        )  # fmt: skip
         registry.register(self._moves)
+        registry.register(
+            _Counted(
+                "parlance_requests_turned_away",
+                "Requests that never came to the engine: too many waited, it was away, or a key's limit was reached",
+                "reason", entrance.turned_away,
+            )
+        )  # fmt: skip
         waiting = Gauge("parlance_requests_queued", "Requests in the line before the engine", registry=registry)
         waiting.set_function(lambda: entrance.line.waiting)
         self._state = Gauge("parlance_engine_state", "1 for the state that holds", ("state",), registry=registry)
@@ -100,8 +114,18 @@ class PlatformMetrics:
     async def text(self) -> bytes:
         """In Prometheus' text format. Raises what the database raises."""
         await self._look()
-        own = generate_latest(self.registry) + generate_latest(self._engine.client.metrics.registry)
-        return own + b"".join(_TAKEN.findall(await self._engine.client.own_metrics()))
+        ours = generate_latest(self.registry) + generate_latest(self._engine.client.metrics.registry)
+        return ours + b"".join(_TAKEN.findall(await self._engines_own()))
+
+    async def _engines_own(self) -> bytes:
+        """Nothing where the engine does not answer at once: the other figures are wanted most when it hangs."""
+        if self._engine.status.state != "ready":
+            return b""
+        try:
+            async with asyncio.timeout(ENGINES_SECONDS):
+                return await self._engine.client.own_metrics()
+        except TimeoutError:
+            return b""
 
     async def _look(self) -> None:
         state = self._engine.status.state

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from config.errors import EngineUnavailable
+from config.errors import Busy, EngineUnavailable, ParlanceError
 from config.names import VersionName
 from config.request import current
 from serving.prompt import Message
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BESIDE = 8
 """Requests of the gate and of promotions that the engine may have at the same time."""
 NOTICE_TRIES, NOTICE_SECONDS = 30, 0.5
+TurnedAway = Literal["busy", "engine_away", "key_limit"]
+"""Why somebody was not let in: too many wait, the engine is not there in time, or their key's limit is reached."""
 
 
 class Engine(Protocol):
@@ -54,6 +56,8 @@ class Entrance:
     def __init__(self, engine: Engine, requests: int = 32, longest: int | None = None) -> None:
         self._engine = engine
         self.line = WaitingLine(requests - BESIDE if requests > 2 * BESIDE else requests, longest)
+        self.turned_away: dict[TurnedAway, int] = dict.fromkeys(get_args(TurnedAway), 0)
+        """How many, by why."""
 
     async def stream(
         self,
@@ -91,9 +95,13 @@ class Entrance:
         if (request := current()) is not None:
             request.asks(assistant)
         bound = LONGEST_WAIT if patience is None else patience
-        async with self.line.place(assistant, person, patience=bound, told=waits):
+        place = self.line.place(assistant, person, patience=bound, told=waits)
+        async with AsyncExitStack() as stack:
+            with self._counted(Busy, "busy"):
+                await stack.enter_async_context(place)
             for last in (False, True):
-                await self._until_ready(told, left())
+                with self._counted(EngineUnavailable, "engine_away"):
+                    await self._until_ready(told, left())
                 began = time.monotonic()
                 held: list[Piece | Finished] = []
                 shown = False
@@ -114,6 +122,14 @@ class Entrance:
                     for piece in held:
                         yield piece
                     return
+
+    @contextmanager
+    def _counted(self, error: type[ParlanceError], why: TurnedAway) -> Iterator[None]:
+        try:
+            yield
+        except error:
+            self.turned_away[why] += 1
+            raise
 
     async def _until_ready(self, told: Callable[[str], None], patience: float | None) -> None:
         """Raises EngineUnavailable where it will not be, or not within so many seconds, as far as is known."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import aiohttp
 
-from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
+from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused, TooLong
 from config.names import VersionName
 
 BROKEN_OFF = "The engine broke off in the middle of the answer; ask again."
@@ -43,7 +43,7 @@ async def refusal(answer: aiohttp.ClientResponse, version: VersionName) -> Parla
     if answer.status == 400 and "could not be loaded" in message:
         return Refused(f"This engine cannot load {version}; it was made for another base model or a larger rank.")
     if answer.status == 400 and ("context length" in message or "max_tokens" in message):
-        return BadInput("The conversation is too long for this model; begin anew or say it in fewer words.")
+        return TooLong("The conversation is too long for this model; begin anew or say it in fewer words.")
     if answer.status == 400:
         return BadInput("The engine cannot take this conversation; begin anew.")
     if answer.status == 401:

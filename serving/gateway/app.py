@@ -81,7 +81,7 @@ def create_gateway(
         dependencies=[Security(HTTPBearer(auto_error=False, description="A key made with: parlance key add"))],
         responses=REFUSALS,
     )  # fmt: skip
-    app.add_middleware(Guard, database=database)
+    app.add_middleware(Guard, database=database, entrance=entrance)
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> Response:

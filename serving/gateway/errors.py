@@ -12,11 +12,13 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from config.errors import BadInput, Busy, EngineUnavailable, NotFound, ParlanceError, Refused
+from config.errors import BadInput, Busy, EngineUnavailable, NotFound, ParlanceError, Refused, TooLong
 
 TRY_AGAIN_SECONDS = 5
 LONGEST_PAUSE = 60
 """Seconds: OpenAI's own client takes no longer pause for an answer to its question when to come back."""
+TOO_LONG = "context_length_exceeded"
+"""The code by which clients know that they are to shorten the conversation."""
 OURS = "Something went wrong in Parlance itself; its log says more."
 
 
@@ -98,7 +100,7 @@ def too_long(tokens: int, context: int) -> ApiError:
         400,
         f"This model's maximum context length is {context} tokens, and your messages are {least}{tokens} tokens; "
         "shorten them, so that there is room for an answer.",
-        "context_length_exceeded",
+        TOO_LONG,
         param="messages",
     )
 
@@ -112,6 +114,8 @@ def translated(error: ParlanceError, seconds_left: float | None = None) -> ApiEr
         return ApiError(503, sentence, "engine_unavailable", retry_after=seconds_left or TRY_AGAIN_SECONDS)
     if isinstance(error, NotFound | Refused):
         return ApiError(404, sentence, "model_not_found", param="model")
+    if isinstance(error, TooLong):
+        return ApiError(400, sentence, TOO_LONG, param="messages")
     if isinstance(error, BadInput):
         return ApiError(400, sentence)
     return ApiError(500, OURS)

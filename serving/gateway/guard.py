@@ -1,8 +1,8 @@
 """What every request to the gateway passes before a byte of its body is read: a key that is one, within its limit.
 
 A bearer key is all that counts here: cookies and where a request came from mean nothing. Promises that nothing of a
-request is logged, that what is larger than `LARGEST_BODY` is not read to its end, and that the key is known to what
-comes after only as its row.
+request is logged, that whatever breaks is told in OpenAI's shape, that what is larger than `LARGEST_BODY` is not read
+to its end, and that the key is known to what comes after only as its row.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.entrance import Entrance
 from serving.gateway.errors import OURS, ApiError, invalid_key
 from serving.gateway.limits import Windows
 from store.database import Database
@@ -28,10 +29,12 @@ log = structlog.get_logger()
 
 
 class Guard:
-    """Around the application `app`. The key stands in the request's state as `key`."""
+    """Around the application `app`. The key stands in the request's state as `key`; who goes beyond a key's limit is
+    counted at `entrance`."""
 
-    def __init__(self, app: ASGIApp, database: Database) -> None:
+    def __init__(self, app: ASGIApp, database: Database, entrance: Entrance) -> None:
         self._app = app
+        self._turned_away = entrance.turned_away
         self._database = database
         self._windows = Windows()
 
@@ -39,18 +42,6 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        try:
-            key = await self._key(headers.get("authorization"))
-            _check_size(headers.get("content-length"))
-        except ApiError as error:
-            await error.response()(scope, receive, send)
-            return
-        scope.setdefault("state", {})["key"] = key
-        await self._passed_on(scope, _bounded(receive), send)
-
-    async def _passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What breaks in an unforeseen way is noted by where it did: its own words may be a client's."""
         begun = False
 
         async def noticed(message: Message) -> None:
@@ -59,14 +50,26 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, noticed)
+            await self._let_in(scope, receive, noticed)
         except Exception as error:
+            # What breaks in an unforeseen way is noted by where it did: its own words may be a client's.
             where = [
                 f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
             ]
             log.error("gateway_broke", kind=type(error).__name__, where=where[-6:])
             if not begun:
                 await ApiError(500, OURS).response()(scope, receive, send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        try:
+            key = await self._key(headers.get("authorization"))
+            _check_size(headers.get("content-length"))
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["key"] = key
+        await self._app(scope, _bounded(receive), send)
 
     async def _key(self, authorization: str | None) -> KnownKey:
         scheme, _, given = (authorization or "").partition(" ")
@@ -77,6 +80,7 @@ class Guard:
             raise invalid_key(given=True)
         wait = self._windows.take(key.id, key.a_minute)
         if wait:
+            self._turned_away["key_limit"] += 1
             raise ApiError(
                 429,
                 f"This key may make {key.a_minute} requests a minute; try again in {wait:.0f} s.",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shutil
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,10 +19,11 @@ from sqlalchemy import text
 
 from bots.conversation import Conversation
 from bots.web.app import create_app
-from config.errors import EngineUnavailable
+from config.errors import Busy, EngineUnavailable
 from config.names import VersionName
 from console.health import LEAST_ROOM, Readiness, add_health
 from console.metrics import TAKEN, PlatformMetrics
+from serving.client import Sampling
 from serving.entrance import Entrance
 from serving.metrics import NAMED_ASSISTANTS, ServingMetrics
 from store.assistants import add_assistant, find_assistant
@@ -154,6 +156,47 @@ async def test_the_figures_are_there_while_the_engine_is_away(platform):
     found = samples(await platform.get("/metrics"))
     assert found["parlance_engine_state", "restarting"] == 1
     assert not any(key[0].startswith("vllm:") for key in found)
+
+
+@pytest.mark.parametrize("state", ["ready", "unwell"])
+async def test_the_figures_are_there_in_seconds_while_the_engine_hangs(platform, state):
+    async def hangs():
+        await asyncio.sleep(60)
+
+    platform.engine.be(state, "The engine does not answer.")
+    platform.engine.own_metrics = hangs
+    async with asyncio.timeout(8):  # Prometheus waits ten
+        found = samples(await platform.get("/metrics"))
+    assert found["parlance_engine_state", state] == 1 and ("parlance_requests_queued",) in found
+
+
+async def test_whoever_is_turned_away_is_counted_by_why(platform):
+    line, sampling = platform.entrance.line, Sampling()
+
+    async def ask(patience):
+        answer = platform.entrance.stream(
+            VersionName("harbour", 1), [], sampling, assistant="harbour", person="somebody", patience=patience
+        )
+        async with aclosing(answer) as pieces:
+            async for _ in pieces:
+                pass
+
+    async def counted():
+        found = samples(await platform.get("/metrics"))
+        return {key[1]: count for key, count in found.items() if key[0] == "parlance_requests_turned_away_total"}
+
+    await ask(1.0)
+    assert await counted() == {"busy": 0, "engine_away": 0, "key_limit": 0}
+    async with AsyncExitStack() as places:
+        for number in range(line.places):
+            await places.enter_async_context(line.place("harbour", f"person {number}"))
+        with pytest.raises(Busy):
+            await ask(0.01)
+    platform.engine.be("restarting", "The engine is being started again.")
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable):
+            await ask(0.01)
+    assert await counted() == {"busy": 1, "engine_away": 2, "key_limit": 0}
 
 
 async def test_who_waits_in_the_line_is_counted(platform):

@@ -105,7 +105,11 @@ class Door:
     database: Database
     engine: Any
     tokenizer: Any
-    line: WaitingLine
+    entrance: Entrance
+
+    @property
+    def line(self) -> WaitingLine:
+        return self.entrance.line
 
     def client(self, key: str | None = None) -> AsyncOpenAI:
         """OpenAI's own client, which tries nothing twice."""
@@ -134,4 +138,4 @@ async def running(
     app = create_gateway(database, settings, engine, entrance, source)
     key, _ = await made_key(database, "everything", a_minute=a_minute)
     async with listening(app) as address:
-        yield Door(address, key, database, engine, tokenizer, entrance.line)
+        yield Door(address, key, database, engine, tokenizer, entrance)

@@ -14,7 +14,7 @@ from adapter_making import random_adapter
 from running_engine import RunningEngine
 
 from config.catalogue import DEMO_FOLDER
-from config.errors import BadInput, EngineUnavailable, NotFound, Refused
+from config.errors import BadInput, EngineUnavailable, NotFound, Refused, TooLong
 from config.names import VersionName
 from serving.adapters import CONFIG, WEIGHTS, publish
 from serving.client import EngineClient, Finished, Piece, Sampling
@@ -206,7 +206,7 @@ async def test_what_cannot_be_answered_is_one_sentence(
     client, untuned = engine.client, engine.supervisor.untuned
     with pytest.raises(NotFound, match="nobody@v1"):
         await client.answer(VersionName("nobody", 1), asking("Hello"), GREEDY)
-    with pytest.raises(BadInput, match="too long"):
+    with pytest.raises(TooLong, match="too long"):
         await client.answer(untuned, asking("word " * 3000), GREEDY)
     with pytest.raises(BadInput, match="Unicode"):
         await client.answer(untuned, asking("lone \ud800"), GREEDY)

@@ -12,10 +12,11 @@ import httpx
 import openai
 import pytest
 from gateway_running import GATED, SYSTEM, Door, ToldEngine, ToolWords, made_key, running, two_assistants
+from sqlalchemy import text
 from structlog.testing import capture_logs
 from waiting import until
 
-from config.errors import EngineUnavailable
+from config.errors import EngineUnavailable, TooLong
 from config.names import VersionName
 from config.settings import Settings
 from serving.gateway import asking
@@ -244,6 +245,7 @@ async def test_more_than_a_keys_limit_is_told_when_to_come_back(door: Door) -> N
     async with door.client(key) as client:
         with pytest.raises(openai.RateLimitError):
             await client.models.list()
+    assert door.entrance.turned_away == {"busy": 0, "engine_away": 0, "key_limit": 2}
 
 
 def test_no_sixty_seconds_hold_more_than_the_limit() -> None:
@@ -417,6 +419,24 @@ async def test_every_failure_has_openais_shape(door: Door) -> None:
         deep = await http.post(chat, content=b"[" * 200_000, headers=json_headers)
         assert deep.status_code == 400 and refusal(deep)
     assert refusal(await door.ask(messages=[{"role": "user", "content": "\ud800" * 90 + " word" * 99}]))
+
+
+async def test_a_database_that_breaks_while_the_key_is_looked_up_is_told_in_openais_shape(door: Door) -> None:
+    async with door.database.session() as session:
+        await session.execute(text("ALTER TABLE client_keys RENAME TO gone"))
+    with capture_logs() as logged:
+        answer = await door.ask()
+    assert answer.status_code == 500 and refusal(answer)["type"] == "server_error"
+    assert [one["kind"] for one in logged if one["event"] == "gateway_broke"] == ["OperationalError"]
+    assert door.key not in str(logged)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_only_the_engine_finds_too_long_has_the_code_that_clients_look_for(door: Door, stream: bool) -> None:
+    door.engine.script = [[TooLong("The conversation is too long for this model; say it in fewer words.")]]
+    answer = await door.ask(stream=stream)
+    error = refusal(answer)
+    assert answer.status_code == 400 and (error["code"], error["param"]) == ("context_length_exceeded", "messages")
 
 
 async def test_an_engine_that_breaks_off_is_asked_once_more_and_then_it_is_said(door: Door) -> None:
