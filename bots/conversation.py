@@ -167,6 +167,10 @@ class Conversation:
             if isinstance(event, Done):
                 return
 
+    def busy(self, channel: str) -> bool:
+        """Whether something that was said there is being dealt with."""
+        return channel in self._lines
+
     @contextmanager
     def _line(self, channel: str) -> Iterator[Line]:
         """The channel's line, kept for as long as anybody stands in it."""
@@ -221,6 +225,7 @@ class Conversation:
             ticket = line.ticket() if command is None or command.in_turn else None
         if ticket is None and command is not None:
             await self._run(command, words, received, line, Stop(), show)
+            await self._tell_of_trouble(received, show)
         elif ticket is not None:
             async with line.turn(ticket) as stop:
                 fresh = await self._fresh(received) if waits else received
@@ -233,9 +238,12 @@ class Conversation:
                     asking = await self._consent.notice(fresh.incoming, fresh.channel)
                     if asking is not None:
                         show(asking)
-                    if fresh.incoming.role != "member":
-                        for card in await untold(self.database, fresh.channel):
-                            show(card)
+                await self._tell_of_trouble(fresh, show)
+
+    async def _tell_of_trouble(self, received: Received, show: Show) -> None:
+        if received.incoming.role != "member":
+            for card in await untold(self.database, received.channel):
+                show(card)
 
     async def _received(self, incoming: Incoming, for_us: bool, left: bool) -> Received | None:
         if left:

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from bots.events import Event
+from bots.card_text import card_markdown
+from bots.events import Card, Event
 from bots.incoming import Incoming
 from bots.outlet import ChannelGone, Outlet
 from bots.parts import settled_parts
@@ -19,6 +20,7 @@ from bots.showing import Showing
 from bots.shown import Shown, Spot
 from store.database import Database
 from store.deliveries import Undelivered, left_undelivered, mark_delivered
+from store.tables import Channel
 
 log = structlog.get_logger()
 
@@ -36,6 +38,17 @@ class Presenter:
             await Showing(self._database, incoming, outlet).run(events)
         except ChannelGone:
             log.info("channel_gone", channel=incoming.channel)
+
+    async def tell(self, channel: Channel, card: Card, outlet: Outlet) -> bool:
+        """Show a card that nobody here asked for; False where the channel is gone."""
+        shown = Shown(self._database, outlet, Spot(channel.key, channel.id), f"card:{card.key}")
+        try:
+            await shown.take_up()
+            await shown.show(outlet.split(card_markdown(card)), card.buttons)
+        except ChannelGone:
+            log.info("channel_gone", channel=channel.key)
+            return False
+        return True
 
     async def left_undelivered(self, account: str) -> list[Undelivered]:
         """Answers that a process which is gone had to show in this account's channels, oldest first. Call it once,

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.columns import now
 from store.database import Database
-from store.tables import Assistant, Person, RoleGiven
+from store.tables import Assistant, Channel, Message, Person, RoleGiven, WebSession
 
 SEEN_EVERY = timedelta(minutes=10)
 """How exact `seen_at` is: not every message is worth a write."""
@@ -122,3 +122,19 @@ async def list_roles(session: AsyncSession, assistant_id: int | None = None) -> 
     if assistant_id is not None:
         query = query.where(or_(RoleGiven.assistant_id == assistant_id, RoleGiven.assistant_id.is_(None)))
     return [Given(*row) for row in await session.execute(query)]
+
+
+async def operators_chats(database: Database, account: str) -> list[tuple[Channel, int | None]]:
+    """The private channels of an account in which somebody has written who looks after assistants, each with the
+    assistant that they look after (None: all)."""
+    async with database.long_session() as session:
+        given = await session.execute(select(RoleGiven.subject, RoleGiven.assistant_id))
+        scopes = list(given.tuples())
+        pages = await session.scalars(select(WebSession.public_id).where(WebSession.role == "operator"))
+        scopes += [(f"web:{page}", None) for page in pages]
+        found: list[tuple[Channel, int | None]] = []
+        for person, assistant_id in scopes:
+            wrote = select(Message.channel_id).where(Message.author_key == person)
+            here = Channel.account == account, Channel.private, Channel.present, Channel.id.in_(wrote)
+            found += [(channel, assistant_id) for channel in await session.scalars(select(Channel).where(*here))]
+        return found

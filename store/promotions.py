@@ -3,10 +3,9 @@ loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from sqlalchemy import Row, false, select, update
+from sqlalchemy import false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.database import Database
@@ -55,15 +54,28 @@ async def earlier(session: AsyncSession, assistant: Assistant) -> list[int]:
     return [number for number in dict.fromkeys(reversed(await served(session, assistant))) if number in good]
 
 
-async def untold_troubles(database: Database, assistant_id: int) -> Sequence[Row[Any]]:
-    """(number, trouble) of each version of which nobody who looks after it was told."""
-    query = select(Version.number, Version.trouble).where(
-        Version.assistant_id == assistant_id, Version.trouble.is_not(None), Version.trouble_told == false()
-    )
-    return await database.look_through(query, {})
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """Version `number` of an assistant went out of service by itself, because of `trouble`; `move` says when: it is the
+    promotion's row."""
+
+    assistant_id: int
+    number: int
+    trouble: str
+    move: int
 
 
-async def mark_told(session: AsyncSession, assistant_id: int, numbers: Sequence[int]) -> None:
-    """Somebody was told of the troubles of these versions."""
-    versions = Version.assistant_id == assistant_id, Version.number.in_(numbers)
-    await session.execute(update(Version).where(*versions).values(trouble_told=True))
+_LAST = (
+    select(func.max(Promotion.id)).where(Promotion.assistant_id == Version.assistant_id).correlate(Version)
+)  # fmt: skip
+_FALL = _LAST.where(Promotion.action == "withdraw", Promotion.before == Version.number).scalar_subquery()
+_CHOSEN = func.coalesce(_LAST.where(Promotion.action == "promote").scalar_subquery(), 0)
+_FALLS = select(Version.assistant_id, Version.number, Version.trouble, _FALL).where(
+    Version.trouble.is_not(None), Version.trouble_told == false(), _FALL > _CHOSEN
+)
+
+
+async def falls(database: Database) -> list[Fall]:
+    """Of all assistants, those that nobody has answered by putting another version into service."""
+    rows = await database.look_through(_FALLS, {})
+    return [Fall(*row) for row in rows]

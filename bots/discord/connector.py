@@ -29,6 +29,7 @@ from bots.discord.registration import operators_known, register
 from bots.discord.talk import Talk
 from bots.incoming import Incoming
 from bots.platforms import AccountStopped, AccountView
+from bots.trouble import tell_operators
 from store.database import Database
 from store.deliveries import Undelivered
 
@@ -76,6 +77,7 @@ class DiscordConnector:
                     if not entered:
                         await calls.static_login(self._account.token.get_secret_value())
                         await self._take_over(talk, messages)
+                        talk.begin(tell_operators(self._database, talk.account, self._conversation.busy, talk.tell))
                         entered = True
                     await self._listen(talk, messages, questions, reading)
                 except AccountStopped:

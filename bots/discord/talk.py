@@ -14,14 +14,15 @@ from sqlalchemy import select
 
 from bots.conversation import Conversation
 from bots.discord.calls import Calls
+from bots.discord.incomings import external_of
 from bots.discord.outlet import ChannelOutlet, Ours
-from bots.events import Event
+from bots.events import Card, Event
 from bots.incoming import Incoming
 from bots.platforms import AccountView
 from bots.presenter import Presenter
 from config.request import working_for
 from store.database import Database
-from store.tables import Delivery
+from store.tables import Channel, Delivery
 
 log = structlog.get_logger()
 
@@ -58,6 +59,10 @@ class Talk:
                 taken()
             if first is not None:
                 await self.presenter.present(_with(first, events), incoming, outlet)
+
+    async def tell(self, channel: Channel, card: Card) -> bool:
+        """Show a card that nobody there asked for; False where the channel is gone."""
+        return await self.presenter.tell(channel, card, self.outlet(external_of(channel.key)))
 
     def begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Do it in a task of its own, which ends with this account's work and not before."""

@@ -21,7 +21,7 @@ from telegram import Update, User
 from telegram.error import InvalidToken
 
 from bots.conversation import Conversation
-from bots.events import Event
+from bots.events import Card, Event
 from bots.incoming import Incoming
 from bots.platforms import AccountStopped, AccountView, Identity
 from bots.presenter import Presenter
@@ -45,9 +45,11 @@ from bots.telegram.updates import (
     joined_albums,
     read,
 )
+from bots.trouble import tell_operators
 from config.errors import BadInput, Refused
 from config.request import working_for
 from store.database import Database
+from store.tables import Channel
 
 PRESS_SECONDS = 2.5
 """After which a pressed button stops turning, whatever it set in motion."""
@@ -99,6 +101,8 @@ class TelegramConnector:
         await self._without_webhook()
         await self._take_up()
         self._spawn(Menus(self._client, self._database, self._account.name).keep(), "menus")
+        telling = tell_operators(self._database, self._account.name, self._conversation.busy, self._tell)
+        self._spawn(telling, "operators")
         await Polling(self._client, self._database, self._account.name, self._take).run()
 
     async def _without_webhook(self) -> None:
@@ -129,6 +133,10 @@ class TelegramConnector:
     async def _redeliver(self, place: Place, several: list[Any]) -> None:
         for left in several:
             await self._presenter.redeliver(left, self._outlet(place))
+
+    async def _tell(self, channel: Channel, card: Card) -> bool:
+        place = place_of(self._account.name, channel.key)
+        return place is not None and await self._presenter.tell(channel, card, self._outlet(place))
 
     # updates
 

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 
 from bots.commands import allowed
 from bots.conversation import LONGEST_MESSAGE, Conversation
+from bots.trouble import tell_operators
 from bots.web.access import COOKIE, COOKIE_SECONDS, OperatorCodes, Pace, Session, find_session, new_session
 from bots.web.guard import refuse_strangers
 from bots.web.hub import ACCOUNT, Hub
@@ -101,11 +102,12 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         for incoming in await conversation.unanswered(ACCOUNT):
             hub.answer_left(incoming)
-        preparing = asyncio.create_task(_prepare(conversation))
+        telling = tell_operators(conversation.database, ACCOUNT, conversation.busy, hub.tell)
+        behind = [asyncio.create_task(work) for work in (_prepare(conversation), telling)]
         yield
-        preparing.cancel()
-        with suppress(asyncio.CancelledError):
-            await preparing
+        for task in behind:
+            task.cancel()
+        await asyncio.gather(*behind, return_exceptions=True)
         await hub.close()
         await conversation.close()
 

@@ -14,6 +14,7 @@ from typing import Any
 from bots.conversation import Conversation
 from bots.events import Answer, Card, Done, Event, Heard, Moved, Notice, Removed, Said, Voted, Whisper
 from bots.incoming import Incoming
+from bots.trouble import is_trouble, note_told
 from bots.web.access import Session
 from bots.web.feed import Entry, Feed, Feeds
 from config.errors import NotFound
@@ -21,7 +22,7 @@ from config.request import working_for
 from serving.router import Place, resolve, set_route
 from store.assistants import find_assistant, list_assistants
 from store.conversations import find_channel, open_channel, transcript
-from store.tables import Message
+from store.tables import Channel, Message
 from store.votes import votes_of
 from tuning import jobs
 
@@ -71,6 +72,23 @@ class Hub:
                     feed.last_message = max(feed.last_message, event.message_id)
                 else:
                     feed.add(entry_of(event, incoming, feed, said))
+                if isinstance(event, Card) and is_trouble(event):
+                    await self._told(incoming.channel, event)
+
+    async def tell(self, channel: Channel, card: Card) -> bool:
+        """Show a card that nobody asked for, once the page is open."""
+        feed = self.feeds.of(channel.key)
+        if feed.readers:
+            feed.add({"kind": "card", "client_id": f"told-{card.key}", **asdict(card)})
+            await self._told(channel.key, card)
+        return True
+
+    async def _told(self, key: str, card: Card) -> None:
+        if self.feeds.of(key).readers:
+            async with self.conversation.database.session() as database:
+                channel = await find_channel(database, key)
+            if channel is not None:
+                await note_told(self.conversation.database, channel, card)
 
     async def assistant(self, session: Session) -> str | None:
         """Who answers in this session; None where there is no assistant yet."""

@@ -54,7 +54,7 @@ class Version(Base):
     trouble: Mapped[str | None] = mapped_column(Text)
     """Why it was taken out of service: the engine could not load it. None once it serves again."""
     trouble_told: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether somebody who looks after its assistant was told."""
+    """Whether whoever met it was told then, so that no operator has to be told without asking."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
