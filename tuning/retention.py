@@ -3,6 +3,9 @@
 A version first loses its state: from then on nobody puts it into service or asks an engine for it. Its folder is
 deleted later, before an engine starts and while none lives on this home, because an engine may still know it; its
 record, report and lineage stay. Messages wait while a job is under way, which may be learning from them.
+
+Whatever deleted text, in whichever process, and could not empty the database's journal because somebody was reading:
+here that is done, as soon as nobody reads.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ from store.tables import Assistant, Channel, Job, Retention, Version
 from tuning.sources.channel_log import answering
 
 LOOK_EVERY = 3600.0
-"""Seconds."""
+JOURNAL_AGAIN = 60.0
+"""Seconds; the second where somebody was reading all the while that the journal was to be emptied."""
 FEWEST_DAYS, MOST_DAYS, MOST_VERSIONS = 2, 36_500, 10_000
 """Platforms repeat for a day what they believe was not received, so what was received is known for longer."""
 LEAVING = "leaving-"
@@ -73,11 +77,14 @@ class Keeper:
     async def run_forever(self) -> None:
         """Until cancelled. What goes wrong once is noted, and tried again an hour later."""
         while True:
+            wait = LOOK_EVERY
             try:
                 await self.sweep()
+                if not await empty_journal(self._database):
+                    wait = JOURNAL_AGAIN
             except Exception:
                 log.exception("retention could not be carried out")
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(wait)
 
     async def sweep(self) -> Swept:
         """Carry the policies out, as far as can be now."""

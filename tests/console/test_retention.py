@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 from adapter_files import small_adapter
-from sqlalchemy import select
+from sqlalchemy import select, text
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -254,6 +254,29 @@ async def test_messages_wait_while_a_job_may_be_learning_from_them(settings: Set
         (await session.scalars(select(Job))).one().state = "done"
     assert not (await Keeper(database, settings).sweep()).postponed
     assert await texts(database) == []
+
+
+async def test_what_a_reader_kept_in_the_journal_leaves_it_once_nobody_reads(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody is forgotten while a curation of another assistant reads in one long transaction."""
+    monkeypatch.setattr("store.journal.JOURNAL_TRIES", 3)
+    monkeypatch.setattr("tuning.retention.JOURNAL_AGAIN", 0.05)
+    journal = settings.paths.database.with_name("parlance.db-wal")
+    await channel(database, "web:1", ("The petrel nests.", 1))
+    async with database.engine.connect() as reader:
+        await reader.exec_driver_sql("BEGIN")
+        words = bytes((await reader.execute(text("SELECT text FROM messages WHERE role = 'user'"))).scalar_one())
+        assert not (await forget(database, settings, "telegram:7")).journal
+        assert words in journal.read_bytes()
+        keeping = asyncio.create_task(Keeper(database, settings).run_forever())
+        await asyncio.sleep(1)
+        assert words in journal.read_bytes(), "it is being read"
+    async with asyncio.timeout(30):
+        while words in journal.read_bytes():  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.05)
+    keeping.cancel()
+    assert words not in settings.paths.database.read_bytes()
 
 
 @pytest.mark.parametrize("policy", [Policy(days=1), Policy(days=0), Policy(versions=-1)])
