@@ -154,7 +154,7 @@ def paced(
     training.steps_wanted, training.seconds_wanted = steps, seconds
     with suppress(Enough):
         training.go()
-    pace, parts = training.pace, training._parts
+    pace, parts = training.pace, training.in_parts.count
     peak = torch.cuda.max_memory_allocated() if bench.device == "cuda" else 0
     del training, base
     emptied(bench.device)

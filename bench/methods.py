@@ -33,9 +33,10 @@ from store.database import open_database
 from tuning.curation import Curated, curate, silent
 from tuning.gate.judge import PROBE
 from tuning.importing import import_file
+from tuning.training.outcome import TrainingResult
 from tuning.training.planned import run_for
 from tuning.training.process import trainers_environment
-from tuning.training.run import Method, RunFolder, TrainingResult, TrainingRun
+from tuning.training.run import Method, RunFolder, TrainingRun
 
 MODEL = "demo"
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -144,6 +144,7 @@ def progress_card(key: str, assistant: str, job: Job) -> Card:
         lines.append(loss_in_words(at["loss"]))
     if at.get("seconds_left") is not None:
         lines.append(time_left(job.step, at["seconds_left"]))
+    lines += at.get("notes") or []
     return Card(key, f"{assistant}: {step.lower()}", tuple(lines), bar=overall(job.step, at.get("fraction")),
                 buttons=(Button("Stop learning", "/cancel"),))  # fmt: skip
 

@@ -15,6 +15,7 @@ from console.report_page import report_page
 from console.workplace import run, workplace
 from store.assistants import find_assistant, find_version, newest_version
 from tuning.gate.checks import checks
+from tuning.gate.learnt import how_it_learnt
 
 BAR = 28
 
@@ -76,16 +77,8 @@ def show(name: VersionName, made: str, found: dict[str, Any]) -> None:
     for check in checks(found):
         console.print(f"{'✓' if check.passed else '✗'} {check.title}", style="green" if check.passed else "red")
         console.print(f"  {check.sentence}", markup=False, style="dim")
-    training = found.get("training") or {}
-    if training.get("kept") is not None:
-        console.print(
-            f"\nThe adapter keeps {training['kept']:.0%} of the change that was learnt ({training['method']})."
-        )
-    if training.get("four_bits"):
-        console.print(
-            "\nMemory was short, so it learnt on the base model in 4 bits; all of this was measured on the base "
-            "model as it is."
-        )
+    for sentence in how_it_learnt(found.get("training") or {}):
+        console.print(f"\n{sentence}", markup=False)
     curve = found.get("curve") or {}
     if len(curve.get("held_out_loss") or []) > 1:
         losses = "  ".join(f"{value:.2f}" for value in curve["held_out_loss"])

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 
 from tuning.gate.checks import checks
+from tuning.gate.learnt import how_it_learnt
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 44, 26, 12
 BAR_HEIGHT, BAR_GAP = 26, 8
@@ -43,12 +44,13 @@ class Bar:
 
 def report_page(version: str, assistant: str, made: str, report: dict[str, Any]) -> str:
     """The whole page. `made`: when, in words."""
-    funnel = _funnel(report.get("funnel") or [])
+    funnel, training = _funnel(report.get("funnel") or []), report.get("training") or {}
     return _template().render(
         version=version, assistant=assistant, made=made, report=report, checks=checks(report),
         passed=report["verdict"] == "pass", lines=_curves(report.get("curve") or {}), ticks=_ticks(report),
         funnel=funnel, funnel_height=len(funnel) * (BAR_HEIGHT + BAR_GAP), width=WIDTH, height=HEIGHT,
-        bottom=HEIGHT - BOTTOM, left=LEFT, bar_height=BAR_HEIGHT, training=report.get("training") or {},
+        bottom=HEIGHT - BOTTOM, left=LEFT, bar_height=BAR_HEIGHT, training=training,
+        how_it_learnt=how_it_learnt(training),
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from tuning.reading import Reading, Say
 from tuning.redacting import Redacted, Redacting
 from tuning.samples import Samples
 from tuning.sources import channel_log
+from tuning.training.run import sync_folder
 from tuning.voted import write_votes
 
 SECRETS = "secrets.txt"
@@ -55,7 +56,8 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
     """Write `train.jsonl` and `held_out.jsonl` into `folder`, a line {"messages", "learn_from", "at"} each, and SECRETS
     where private details were found.
 
-    Raises BadInput where there is too little to learn and to measure; neither file is written then.
+    All of it is on the disk when this returns. Raises BadInput where there is too little to learn and to measure;
+    neither file is written then.
     """
     await channel_log.note_sources(database, assistant_id)
     with Draft(folder) as draft:
@@ -68,7 +70,8 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
         write_votes(folder, reading.votes, lineage)
         if secrets := redacting.secrets - redacting.meant:
             (folder / SECRETS).write_text("\n".join(sorted(secret.hex() for secret in secrets)))
-        return replace(curated, lineage=lineage)
+    sync_folder(folder)  # whoever notes that this is done may rely on it
+    return replace(curated, lineage=lineage)
 
 
 def silent(step: str, done: int, total: int) -> None:

@@ -170,7 +170,12 @@ class JobSteps:
             async for at in steps:
                 room.tell(at.seconds_left)
                 await self._tell(
-                    "learning", at.step / max(at.steps, 1), "Learning", loss=at.loss, seconds_left=at.seconds_left
+                    "learning",
+                    at.step / max(at.steps, 1),
+                    "Learning",
+                    loss=at.loss,
+                    seconds_left=at.seconds_left,
+                    notes=at.notes,
                 )
 
     def _write_run(self) -> None:

@@ -74,10 +74,12 @@ async def test_progress_is_one_card_that_changes_and_ends_in_a_report_with_a_cho
     task = asyncio.create_task(follow())
     await until(lambda: cards(shown))
     progress = {"fraction": 0.5, "loss": 2.5, "seconds_left": 150, "sentence": "Learning"}
+    progress["notes"] = ["Memory was short, so it learnt in smaller parts."]
     await set_job(database, state="running", step="learning", progress=progress)
     await until(lambda: any(card.bar and card.bar > 0.4 for card in cards(shown)))
     card = cards(shown)[-1]
     assert "About 3 minutes left" in " ".join(card.lines) and "2.50" in " ".join(card.lines)
+    assert "Memory was short, so it learnt in smaller parts." in card.lines
     assert card.buttons[0].command == "/cancel"
     await add_version(database)
     await set_job(database, state="done", step="done", version=1)

@@ -116,6 +116,29 @@ def test_a_report_says_where_the_base_was_learnt_on_in_4_bits(capsys: pytest.Cap
         assert all(("in 4 bits" in text) == four_bits for text in said)
 
 
+@pytest.mark.parametrize(
+    ("votes", "kept", "said"),
+    [
+        (80, True, "It learnt from the 80 votes on its answers as well."),
+        (80, False, "The 80 votes on its answers were left out"),
+        (1, None, "It did not learn from the 1 vote on its answers: it takes 50"),
+        (0, None, None),
+    ],
+)
+def test_a_report_says_what_became_of_votes_and_what_did_not_go_as_usual(
+    votes: int, kept: bool | None, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = ["It was <b>ended</b> from outside."]
+    found = REPORT | {"training": REPORT["training"] | {"votes": votes, "votes_kept": kept, "notes": notes}}
+    show(VersionName("harbour", 2), "1 May 2026", found)
+    page = Page()
+    page.feed(report_page("harbour@v2", "harbour", "1 May 2026", found))
+    for text in (page.text, " ".join(capsys.readouterr().out.split())):
+        assert notes[0] in text
+        assert said in text if said else "vote" not in text
+    assert "b" not in page.tags
+
+
 @pytest.mark.usefixtures("kept")
 class TestCommand:
     def test_a_version_is_named_in_full_or_the_newest_is_meant(self) -> None:

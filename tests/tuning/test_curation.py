@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,26 @@ async def test_the_files_hold_every_example_once_split_by_time(database: Databas
     assert train[0]["messages"][0]["role"] == "user"
     assert max(one["at"] for one in train) < min(one["at"] for one in held)
     assert {path.name for path in (tmp_path / "job").iterdir()} == {"train.jsonl", "held_out.jsonl"}
+
+
+async def test_what_is_written_is_on_the_disk_before_anybody_is_told_that_it_is_done(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: dict[str, int] = {}
+    monkeypatch.setattr(os, "fsync", lambda number: synced.update({_path(number): os.fstat(number).st_size}))
+    messages = talk(60)
+    messages[0]["text_entities"] = [{"type": "plain", "text": "Write to ada@example.org about the boat, will you?"}]
+    await curated_from(database, tmp_path, messages)
+    job = tmp_path / "job"
+    assert {file.name for file in job.iterdir()} == {"train.jsonl", "held_out.jsonl", "secrets.txt"}
+    assert {name: size for name, size in synced.items() if name.startswith(f"{job}/")} == {
+        str(file): file.stat().st_size for file in job.iterdir()
+    }
+    assert str(job) in synced  # their names as well
+
+
+def _path(number: int) -> str:
+    return str(Path(f"/proc/self/fd/{number}").readlink())
 
 
 async def test_the_lineage_is_the_messages_learnt_from_and_no_others(database: Database, tmp_path: Path) -> None:

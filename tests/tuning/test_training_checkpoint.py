@@ -24,7 +24,17 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes({"cut": bytes(content[:-100]), "altered": bytes(content), "emptied": b""}[harm])
-    assert (load(tmp_path, "a") or {})["step"] == 1
+    notes: list[str] = []
+    assert (load(tmp_path, "a", notes.append) or {})["step"] == 1
+    assert len(notes) == 1 and "damaged, so it went on from what was saved before" in notes[0]
+
+
+def test_where_only_a_damaged_checkpoint_is_left_it_begins_again_and_that_is_told(tmp_path: Path) -> None:
+    save(tmp_path, 1, {"fingerprint": "a", "step": 1})
+    next(tmp_path.iterdir()).write_bytes(b"")
+    notes: list[str] = []
+    assert load(tmp_path, "a", notes.append) is None
+    assert notes == ["What was saved of the learning was damaged, so it began again."]
 
 
 def test_a_checkpoint_of_other_settings_or_data_is_not_used(tmp_path: Path) -> None:

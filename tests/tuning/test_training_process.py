@@ -20,7 +20,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from config.catalogue import DEMO_FOLDER
 from config.errors import BadInput
-from tuning.training.run import CANCELLED, DONE, FAILED, Parity, RunFolder, TrainingRun
+from tuning.training.outcome import Parity
+from tuning.training.run import CANCELLED, DONE, FAILED, RunFolder, TrainingRun
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,6 +146,10 @@ def test_a_killed_run_started_again_ends_with_the_very_same_adapter(
     ends = [run.read_result() for run in (straight, killed)]
     assert ends[0] is not None
     assert ends[1] is not None
+    assert ends[0].notes == []
+    assert len(ends[1].notes) == 1 and "damaged" in ends[1].notes[0]
+    progress = killed.read_progress()
+    assert progress is not None and progress.notes == ends[1].notes
     assert (ends[0].held_out, ends[0].steps, ends[0].learnt_tokens) == (
         ends[1].held_out, ends[1].steps, ends[1].learnt_tokens,
     )  # fmt: skip
@@ -239,6 +244,13 @@ def test_settings_that_cannot_be_used_name_what_is_wrong(tmp_path: Path) -> None
     run.settings.write_text('{"model": "m", "rank": 0}')
     with pytest.raises(BadInput, match="rank"):
         run.read_settings()
+
+
+@pytest.mark.parametrize("left", [b"", b'{"state": "train', b"\xff\x00"])
+def test_a_progress_that_a_loss_of_power_tore_is_none_yet(tmp_path: Path, left: bytes) -> None:
+    run = RunFolder(tmp_path)
+    run.progress.write_bytes(left)
+    assert run.read_progress() is None
 
 
 def test_the_platform_can_read_a_run_without_loading_torch() -> None:

@@ -17,7 +17,8 @@ from tuning.training import kto, lora
 from tuning.training.batches import Row, row_of
 from tuning.training.kto import Voted, logprobs, loss, mismatched
 from tuning.training.loop import Training
-from tuning.training.run import RunFolder, TrainingResult
+from tuning.training.outcome import TrainingResult
+from tuning.training.run import FEWEST_VOTES, RunFolder
 
 GOOD, BAD = "Gladly, come aboard.", "No idea, go away."
 CPU = torch.device("cpu")
@@ -65,9 +66,9 @@ def test_good_answers_become_likelier_than_bad_ones(tmp_path: Path, base: Path) 
 
 def test_fewer_than_fifty_votes_change_nothing(tmp_path: Path, base: Path) -> None:
     weights = []
-    for name, votes in (("none", 0), ("few", kto.FEWEST - 1)):
+    for name, votes in (("none", 0), ("few", FEWEST_VOTES - 1)):
         folder, result = trained(tmp_path / name, base, votes)
-        assert result.votes_kept is None
+        assert (result.votes, result.votes_kept) == (votes, None)
         weights.append((folder.adapter / "adapter_model.safetensors").read_bytes())
     assert weights[0] == weights[1]
 

@@ -14,8 +14,8 @@ from serving.prompt import Message
 from tuning.gate.losses import AT_ONCE
 from tuning.gate.report import Parity
 from tuning.gate.together import together
-from tuning.training.run import Parity as Computed
-from tuning.training.run import ParityRow
+from tuning.training.outcome import Parity as Computed
+from tuning.training.outcome import ParityRow
 
 TOKENS_NEEDED = 500
 LIMITS = {"float32": 0.02, "bfloat16": 0.15}

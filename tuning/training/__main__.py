@@ -81,7 +81,7 @@ def train(folder: RunFolder, stop: Stop) -> int:
             raise
         where = "The GPU's memory" if run.device == "cuda" else "This machine's memory"
         raise JobFailed(
-            f"{where} was too small for this tuning, even one conversation at a time; close other programs or choose a "
+            f"{where} was too small for this tuning, although it was taken in parts; close other programs or choose a "
             "smaller base model."
         ) from error
     return DONE

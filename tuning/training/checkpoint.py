@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,27 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
         old.unlink()
 
 
-def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The newest state that is whole and whose `fingerprint` is the given one; None where there is none."""
+def load(folder: Path, fingerprint: str, note: Callable[[str], None] = lambda _: None) -> dict[str, Any] | None:
+    """The newest state that is whole and whose `fingerprint` is the given one; None where there is none. `note` gets a
+    sentence for people where one was passed over because it is damaged."""
+    damaged = False
     for file in _newest_first(folder):
         content = file.read_bytes()
         if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
             print(f"{file.name} is damaged; going back to the checkpoint before", file=sys.stderr)  # noqa: T201
             file.unlink()
+            damaged = True
             continue
         state: dict[str, Any] = torch.load(
             io.BytesIO(content[_DIGEST:]), weights_only=True, map_location="cpu"
         )  # whoever takes a part of it puts it where it belongs
         if state["fingerprint"] == fingerprint:
+            if damaged:
+                note("What was last saved of the learning was damaged, so it went on from what was saved before that.")
             return state
         print(f"{file.name} belongs to other settings or data; passed over", file=sys.stderr)  # noqa: T201
+    if damaged:
+        note("What was saved of the learning was damaged, so it began again.")
     return None
 
 

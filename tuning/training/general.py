@@ -16,7 +16,8 @@ from typing import Any
 
 from serving.prompt import ChatTokenizer
 from tuning.training.batches import Row, read_rows
-from tuning.training.own_words import OWN_TEXTS, own_words
+from tuning.training.memory import InParts
+from tuning.training.own_words import AT_ONCE, OWN_TEXTS, own_words
 from tuning.training.run import GENERAL_REPLAY, TrainingRun
 
 WATCHED_SHARE = 0.2
@@ -33,7 +34,7 @@ class General:
 
 
 def general_for(
-    run: TrainingRun, base: Any, tokenizer: ChatTokenizer, learnt: int, pause: Callable[[], None]
+    run: TrainingRun, base: Any, tokenizer: ChatTokenizer, learnt: int, in_parts: InParts, pause: Callable[[], None]
 ) -> General:
     """What `run` holds `base`, the untouched model, to while it learns `learnt` rows. `pause` is called in between."""
     file = Path(run.replay) if run.replay else GENERAL_REPLAY
@@ -41,5 +42,8 @@ def general_for(
     random.Random("general").shuffle(rows)  # noqa: S311
     watched = max(1, round(len(rows) * WATCHED_SHARE)) if rows else 0
     turns = learnt * run.epochs * run.own_share / (1 - run.replay_share - run.own_share)
-    own = own_words(base, tokenizer, min(OWN_TEXTS, math.ceil(turns)), run.context, run.seed, pause)
+    texts = min(OWN_TEXTS, math.ceil(turns))
+    own = in_parts.fit(
+        lambda count: own_words(base, tokenizer, texts, run.context, run.seed, pause, count), min(AT_ONCE, texts)
+    )
     return General(rows[:watched], rows[watched:] if run.replay_share else [], own)

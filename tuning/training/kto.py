@@ -15,11 +15,9 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from tuning.training.batches import Row, collate
+from tuning.training.batches import Row, collate, parts
 from tuning.training.losses import learnt_logits
 
-FEWEST = 50
-"""Votes from which on they are learnt from: fewer say more about a day than about the answers."""
 BETA = 0.1
 RATE = 0.1
 """Of the supervised phase's peak learning rate."""
@@ -62,23 +60,31 @@ def loss(rewards: torch.Tensor, drift: torch.Tensor, good: torch.Tensor, weights
 
 def learn(
     model: Any, parameters: Sequence[torch.nn.Parameter], voted: Sequence[Voted], *, rate: float, seed: int,
-    device: torch.device, pause: Callable[[], None],
+    device: torch.device, pause: Callable[[], None], count: int = 1,
 ) -> None:  # fmt: skip
-    """One pass over the votes. `rate`: the supervised phase's peak learning rate; `pause` is called between steps and
-    may raise."""
+    """One pass over the votes, each step in `count` parts. `rate`: the supervised phase's peak learning rate; `pause`
+    is called between steps and may raise."""
     order = list(voted)
     random.Random(seed).shuffle(order)  # noqa: S311
     groups = [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
-    before = [_measured(model, group, device) for group in groups]
-    count = sum(one.good for one in order), sum(not one.good for one in order)
-    weights = _balanced(*count)
+    # As the model is before: of the answers, and of each question with another's answer.
+    before = [
+        (
+            _measured(model, [one.row for one in group], device, count),
+            _measured(model, mismatched(group), device, count),
+        )
+        for group in groups
+    ]
+    weights = _balanced(sum(one.good for one in order), sum(not one.good for one in order))
     optimizer = torch.optim.AdamW(parameters, lr=rate * RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer.zero_grad()
     for group, (reference, drifting) in zip(groups, before, strict=True):
-        with torch.no_grad():
-            drift = (logprobs(model, mismatched(group), device) - drifting).mean().clamp(min=0)
-        good = torch.tensor([one.good for one in group], device=device)
-        rewards = logprobs(model, [one.row for one in group], device) - reference
-        loss(rewards, drift, good, weights).backward()
+        drift = (_measured(model, mismatched(group), device, count) - drifting).mean().clamp(min=0)
+        for places in parts(range(len(group)), count):
+            some = [group[place] for place in places]
+            good = torch.tensor([one.good for one in some], device=device)
+            rewards = logprobs(model, [one.row for one in some], device) - reference[places[0] : places[-1] + 1]
+            (loss(rewards, drift, good, weights) * (len(some) / len(group))).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         optimizer.zero_grad()
@@ -86,9 +92,10 @@ def learn(
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def _measured(model: Any, group: Sequence[Voted], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """As the model is before: of the answers, and of each question with another's answer."""
-    return logprobs(model, [one.row for one in group], device), logprobs(model, mismatched(group), device)
+def _measured(model: Any, rows: Sequence[Row], device: torch.device, count: int) -> torch.Tensor:
+    """The same in `count` parts, without gradients."""
+    cut = parts(range(len(rows)), count)
+    return torch.cat([logprobs(model, [rows[place] for place in places], device) for places in cut])
 
 
 def _balanced(good: int, bad: int) -> tuple[float, float]:

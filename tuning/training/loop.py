@@ -8,7 +8,6 @@ for a request to stop between any two passes through the model.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -20,19 +19,13 @@ import torch
 from config.errors import BadInput
 from serving.prompt import ChatTokenizer
 from tuning.training import checkpoint, lora
-from tuning.training.batches import Batch, Row, Step, collate, digest, group, parts, plan_steps, read_rows
+from tuning.training.batches import Row, Step, collate, digest, group, parts, plan_steps, read_rows
+from tuning.training.finishing import finish
 from tuning.training.general import general_for
 from tuning.training.losses import Replay, mean_loss, summed_loss
-from tuning.training.memory import is_shortage, keep_to_share, peak, release
-from tuning.training.parity import parity_rows
-from tuning.training.provenance import code_digest, versions
-from tuning.training.run import (
-    MEMORY_SHARE_VARIABLE,
-    RunFolder,
-    TrainingResult,
-    TrainingRun,
-    write_whole,
-)
+from tuning.training.memory import InParts, keep_to_share
+from tuning.training.outcome import TrainingResult
+from tuning.training.run import MEMORY_SHARE_VARIABLE, RunFolder, TrainingRun
 from tuning.training.telling import Course, Telling
 from tuning.training.tuned import prepare, put_weights, weights_of
 from tuning.training.voting import learn_from_votes
@@ -60,8 +53,9 @@ class Training:
         torch.set_num_threads(run.threads)
         self.device = torch.device(run.device)
         keep_to_share(self.device, os.environ.get(MEMORY_SHARE_VARIABLE))
-        self._say("starting")
+        self.say("starting")
 
+        self.in_parts = InParts(folder.read_parts(), self._smaller)
         self.tokenizer = ChatTokenizer(run.model)
         prompt, context = run.system_prompt, run.context
         self.rows, out = read_rows(folder.train, self.tokenizer, prompt, context)
@@ -71,14 +65,12 @@ class Training:
             raise BadInput("There is no conversation to learn from, or none to measure on; import more of the chat.")
         self.pause()
         base = lora.load_base(run)
-        self.general = general_for(run, base, self.tokenizer, len(self.rows), self.pause)
+        self.general = general_for(run, base, self.tokenizer, len(self.rows), self.in_parts, self.pause)
         self.steps = plan_steps(
             self.rows, [(len(self.general.replayed), run.replay_share), (len(self.general.own), run.own_share)],
             budget=run.batch_tokens, epochs=run.epochs, seed=run.seed,
         )  # fmt: skip
         self.digest = digest(self.rows, self.held_out, [*self.general.watched, *self.general.replayed])
-        self._held_out_batches = self._batches(self.held_out)
-        self._watched_batches = self._batches(self.general.watched)
 
         self.pause()
         self.tuned = prepare(base, run)
@@ -89,16 +81,18 @@ class Training:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
-        self._parts = 1
         self.best: lora.Weights = weights_of(self.tuned)
         self._resume()
 
     def go(self) -> TrainingResult:
         """Train, write the adapter, parity.json and result.json. Raises Cancelled when asked to stop."""
         course, run = self.course, self.run
-        self.replay = Replay(
-            self.model, self.general.replayed, self.general.own, self.tuned.untouched, self.device,
-            run.batch_tokens * MEASURED_AT_ONCE,
+        self.replay = self.in_parts.fit(
+            lambda count: Replay(
+                self.model, self.general.replayed, self.general.own, self.tuned.untouched, self.device,
+                run.batch_tokens * MEASURED_AT_ONCE, count,
+            ),
+            len(self.general.replayed) + len(self.general.own),
         )  # fmt: skip
         if not course.measured_at:
             self._measure()
@@ -112,31 +106,24 @@ class Training:
             if course.step % every == 0 or course.step == len(self.steps):
                 self._measure()
                 began, before = time.monotonic(), course.seconds  # time spent on measuring is not training time
-            self._say("training")
+            self.say("training")
             if time.monotonic() - self._saved >= run.checkpoint_every:
                 self._save()
             self.pause(save=True)
         self._save()
         learn_from_votes(self)
-        return self._finish()
+        return finish(self)
 
     def _step(self, step: Step) -> None:
         """One optimizer step: cross entropy over community and general tokens, and KL to the untouched model."""
         rate = self._rate(self.course.step)
         for group_ in self.optimizer.param_groups:
             group_["lr"] = self.learning_rate * rate
-        while True:
-            try:
-                value = self._accumulate(step)
-                break
-            except Exception as error:
-                if not is_shortage(error) or self._parts >= max(len(step.rows), len(step.replay)):
-                    raise
-            # Outside the except block, whose error would keep the failed pass alive.
-            self.optimizer.zero_grad()
-            self._parts *= 2
-            release()
-            print(f"memory is short; each step is now taken in {self._parts} parts", file=sys.stderr)  # noqa: T201
+        value = self.in_parts.fit(
+            lambda count: self._accumulate(step, count),
+            max(len(step.rows), len(step.replay)),
+            self.optimizer.zero_grad,
+        )
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -144,18 +131,18 @@ class Training:
         course.loss = value if course.loss is None else 0.9 * course.loss + 0.1 * value
         course.learnt += sum(len(self.rows[place].learnt) for place in step.rows)
 
-    def _accumulate(self, step: Step) -> float:
-        """Gradients of one step, in as many parts as memory asks for; its community loss, nats per learnt token."""
+    def _accumulate(self, step: Step, count: int) -> float:
+        """Gradients of one step, in `count` parts; its community loss, nats per learnt token."""
         learnt = sum(len(self.rows[place].learnt) for place in step.rows)
         taught = learnt + self.replay.taught(step.replay)
         general = self.replay.tokens(step.replay)
         total = 0.0
-        for places in parts(step.rows, self._parts):
+        for places in parts(step.rows, count):
             loss = summed_loss(self.model, collate([self.rows[place] for place in places]).to(self.device))
             (loss / taught).backward()
             total += loss.item()
             self.pause()
-        for places in parts(step.replay, self._parts):
+        for places in parts(step.replay, count):
             there = self.replay.loss(places)
             (there.cross_entropy / taught + self.run.kl_weight * there.kl / general).backward()
             self.pause()
@@ -172,7 +159,7 @@ class Training:
     def _measure(self) -> None:
         """Held-out and general loss now; keep the weights if they are the best that have not forgotten."""
         course = self.course
-        self._say("measuring", now=True)
+        self.say("measuring", now=True)
         held_out, general = self.losses()
         course.measured_at.append(course.step)
         course.held_out.append(held_out)
@@ -182,66 +169,27 @@ class Training:
             self.best = weights_of(self.tuned)
         else:
             course.without_better += 1
-        self._say("training", now=True)
+        self.say("training", now=True)
 
     def losses(self) -> tuple[float, float]:
         """Held-out and general loss now."""
-        general = mean_loss(self.model, self._watched_batches, self.pause) if self._watched_batches else 0.0
-        return mean_loss(self.model, self._held_out_batches, self.pause), general
+        general = self.measured(self.general.watched) if self.general.watched else 0.0
+        return self.measured(self.held_out), general
 
     def kept(self, general: float) -> bool:
         limit: float = self.course.general[0] * (1 + self.run.general_limit)
         return general <= limit
 
-    def _finish(self) -> TrainingResult:
-        course, folder = self.course, self.folder
-        self._say("finishing", now=True)
-        put_weights(self.tuned, self.best)
-        fresh = folder.folder / ".adapter"
-        shutil.rmtree(fresh, ignore_errors=True)
-        again = self.tuned.finish(fresh)
-        shutil.rmtree(folder.adapter, ignore_errors=True)
-        fresh.replace(folder.adapter)
-        parity = parity_rows(
-            again, folder.held_out, self.tokenizer, self.run.system_prompt, self.run.context, self.pause
-        )
-        write_whole(folder.parity, parity.model_dump_json().encode())
-        best = len(course.measured_at) - 1 - course.measured_at[::-1].index(course.best_step)
-        result = TrainingResult(
-            held_out_base=course.held_out[0],
-            held_out=course.held_out[best],
-            general_base=course.general[0] if self._watched_batches else None,
-            general=course.general[best] if self._watched_batches else None,
-            general_kept=self.kept(course.general[best]),
-            steps=course.step,
-            best_step=course.best_step,
-            epochs=course.step / len(self.steps) * self.run.epochs,
-            learnt_tokens=course.learnt,
-            tokens_per_second=course.learnt / max(course.seconds, 1e-9),
-            seconds=course.seconds,
-            peak_memory=peak(self.device),
-            learning_rate=self.learning_rate,
-            examples=len(self.rows),
-            held_out_examples=len(self.held_out),
-            left_out=self.left_out,
-            votes=course.votes,
-            votes_kept=course.votes_kept,
-            method=self.run.method,
-            rank=self.run.rank,
-            four_bits=self.run.four_bits,
-            kept=self.tuned.kept,
-            seed=self.run.seed,
-            data_digest=self.digest,
-            code=code_digest(),
-            versions=versions(four_bits=self.run.four_bits),
-        )
-        write_whole(folder.result, result.model_dump_json(indent=2).encode())
-        self._say("done", now=True)
-        return result
-
-    def _batches(self, rows: list[Row]) -> list[Batch]:
+    def measured(self, rows: list[Row]) -> float:
+        """Nats per learnt token of `rows` now."""
         groups = group(rows, self.run.batch_tokens * MEASURED_AT_ONCE)
-        return [collate([rows[place] for place in places]).to(self.device) for places in groups]
+
+        def mean(count: int) -> float:
+            cut = (part for places in groups for part in parts(places, count))
+            batches = (collate([rows[place] for place in part]).to(self.device) for part in cut)
+            return mean_loss(self.model, batches, self.pause)
+
+        return self.in_parts.fit(mean, max(map(len, groups)))
 
     def _fingerprint(self) -> str:
         return f"{self.digest} {self.run.model_dump_json(exclude={'checkpoint_every'})}"
@@ -266,7 +214,7 @@ class Training:
 
     def _resume(self) -> None:
         self._saved = time.monotonic()
-        state = checkpoint.load(self.folder.checkpoints, self._fingerprint())
+        state = checkpoint.load(self.folder.checkpoints, self._fingerprint(), self.folder.note)
         if state is None:
             return
         self.course = Course(**state["course"])
@@ -277,7 +225,14 @@ class Training:
         if "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
 
-    def _say(self, state: str, *, now: bool = False) -> None:
+    def _smaller(self, count: int) -> None:
+        print(f"memory is short; everything is now taken in {count} parts", file=sys.stderr)  # noqa: T201
+        self.folder.cut_smaller(
+            count, "Memory was short, so it learnt in smaller parts, which takes longer and comes to the same."
+        )
+
+    def say(self, state: str, *, now: bool = False) -> None:
+        """Write how far it is."""
         self._telling.say(state, self.course, self.steps, now=now)
 
     def pause(self, save: bool = False) -> None:

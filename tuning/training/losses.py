@@ -6,7 +6,7 @@ forward that runs; only what the head is given shrinks from every position to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, nll_loss
 
-from tuning.training.batches import Batch, Row, collate, group
+from tuning.training.batches import Batch, Row, collate, group, parts
 
 CACHE_BYTES = 256 << 20
 """The untouched model's log-probabilities on the replay rows are kept where they fit in this; else they are
@@ -42,7 +42,7 @@ def summed_loss(model: Any, batch: Batch) -> torch.Tensor:
     return cross_entropy(learnt_logits(model, batch), batch.targets, reduction="sum")
 
 
-def mean_loss(model: Any, batches: Sequence[Batch], pause: Callable[[], None]) -> float:
+def mean_loss(model: Any, batches: Iterable[Batch], pause: Callable[[], None]) -> float:
     """Nats per learnt token over all batches, dropout off. `pause` is called after each batch and may raise."""
     total, count = 0.0, 0
     was_training = model.training
@@ -72,7 +72,8 @@ class Replay:
     well; `own`, numbered on from these, is only what it did say.
 
     `untouched` is a context in which `model` computes without its adapter. Where the vocabulary is small the untouched
-    log-probabilities of all rows are computed once; else at each step, which costs a forward pass more.
+    log-probabilities of all rows are computed once, each `budget` tokens in `count` parts; else at each step, which
+    costs a forward pass more.
     """
 
     def __init__(
@@ -83,21 +84,23 @@ class Replay:
         untouched: Callable[[], AbstractContextManager[None]],
         device: torch.device,
         budget: int,
+        count: int = 1,
     ) -> None:
         self._model, self._untouched, self._device = model, untouched, device
         self._rows, self._taught = [*taught, *own], len(taught)
         self._cache: list[torch.Tensor] | None = None
         vocabulary = model.get_output_embeddings().weight.shape[0]
         if sum(len(row.learnt) for row in self._rows) * vocabulary * 4 <= CACHE_BYTES:
-            self._cache = self._all(budget)
+            groups = group(self._rows, budget)
+            self._cache = self._all([part for places in groups for part in parts(places, count)])
 
-    def _all(self, budget: int) -> list[torch.Tensor]:
+    def _all(self, groups: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         cache: list[torch.Tensor] = [torch.empty(0)] * len(self._rows)
-        for places in group(self._rows, budget):
+        for places in groups:
             logprobs = self._teacher([self._rows[place] for place in places])
-            parts = logprobs.split([len(self._rows[place].learnt) for place in places])
-            for place, part in zip(places, parts, strict=True):
-                cache[place] = part.clone()
+            each = logprobs.split([len(self._rows[place].learnt) for place in places])
+            for place, its in zip(places, each, strict=True):
+                cache[place] = its.clone()
         return cache
 
     @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -1,14 +1,41 @@
-"""When memory is too small: how that shows, and what is free. Knows torch's ways of saying so, nothing of training."""
+"""When memory is too small: how that shows, what is free, and how work is cut until it fits. Knows torch's ways of
+saying so, nothing of training."""
 
 from __future__ import annotations
 
 import gc
 import resource
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
 MARGIN = 1.25
+Made = TypeVar("Made")
+
+
+class InParts:
+    """Work taken in `count` parts, of which there are twice as many from wherever memory falls short on. Each new count
+    is told to `smaller`."""
+
+    def __init__(self, count: int, smaller: Callable[[int], None]) -> None:
+        self.count, self._smaller = count, smaller
+
+    def fit(self, work: Callable[[int], Made], most: int, undo: Callable[[], None] | None = None) -> Made:
+        """What `work` makes in so many parts as it is given; again in twice as many where memory is too small for it,
+        after `undo` of what it had begun. From `most` parts on nothing gets smaller, and the shortage is raised."""
+        while True:
+            try:
+                return work(self.count)
+            except Exception as error:
+                if not is_shortage(error) or self.count >= most:
+                    raise
+            # Outside the except block, whose error would keep what failed alive.
+            if undo is not None:
+                undo()
+            self.count *= 2
+            release()
+            self._smaller(self.count)
 
 
 def is_shortage(error: BaseException) -> bool:

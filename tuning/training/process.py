@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -19,10 +20,13 @@ LOOK_EVERY = 0.5
 GRACE = 2.5
 """Seconds until a trainer that hears nothing, in the midst of one long computation, is killed: a job that is asked to
 stop has ended after five. One that hears has ended before (PATIENCE of the trainer)."""
+KILLED = (128 + signal.SIGKILL, -signal.SIGKILL)
+"""How a trainer ends that had no say in it. On Linux that is mostly for want of memory."""
 
 
 class TrainerKilled(JobFailed):
-    """The trainer was ended by something else than itself; started again it goes on from its last checkpoint."""
+    """The trainer was ended by something else than itself; started again it goes on from its last checkpoint, in
+    smaller parts where it was killed."""
 
 
 async def run_training(
@@ -58,6 +62,15 @@ async def run_training(
             raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
         if ended.result() == FULL:
             raise DiskFull("The disk is full, so the training could not go on; its last checkpoint is kept.")
+        if ended.result() in KILLED:
+            run.cut_smaller(
+                2 * run.read_parts(),
+                "It was ended from outside, most likely because memory ran short, and went on in smaller parts.",
+            )
+            raise TrainerKilled(
+                "The training was ended from outside again and again, most likely because memory ran short; close "
+                "other programs or choose a smaller base model, then try once more."
+            )
         if ended.result() != FAILED:
             raise TrainerKilled(
                 "The training was ended from outside again and again; its log may say more. Try once more."

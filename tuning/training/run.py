@@ -16,6 +16,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import BadInput
+from tuning.training.outcome import Parity, TrainingResult
 
 DONE, FAILED, CANCELLED, FULL = 0, 1, 3, 4
 """Exit codes of the trainer: finished; failed, with one sentence in error.txt; stopped by SIGTERM, checkpoint kept; the
@@ -28,6 +29,8 @@ run, which is the same run wherever it goes on."""
 GENERAL_REPLAY = Path(__file__).resolve().parent.parent / "general" / "replay.jsonl"
 
 Method = Literal["lora", "partial", "full"]
+FEWEST_VOTES = 50
+"""From so many on they are learnt from: fewer say more about a day than about the answers."""
 
 
 class TrainingRun(BaseModel):
@@ -98,52 +101,8 @@ class Progress(BaseModel):
     tokens_per_second: float = Field(0.0, description="learnt tokens")
     seconds: float = 0.0
     seconds_left: float | None = Field(None, description="at most: early stopping may end sooner")
+    notes: list[str] = Field(default_factory=list, description="what did not go as usual, in sentences for people")
     at: float = Field(0.0, description="unix time of writing")
-
-
-class ParityRow(BaseModel):
-    """A conversation (system prompt included), its token ids, and each token's log-probability, the first None."""
-
-    messages: list[dict[str, str]]
-    ids: list[int]
-    logprobs: list[float | None]
-
-
-class Parity(BaseModel):
-    """What the trainer computed with the saved adapter, as it stands in parity.json."""
-
-    rows: list[ParityRow]
-
-
-class TrainingResult(BaseModel):
-    """What a finished run was, as it stands in result.json. Losses in nats per learnt token."""
-
-    held_out_base: float
-    held_out: float
-    general_base: float | None
-    general: float | None
-    general_kept: bool = Field(description="whether general loss grew by no more than the run allowed")
-    steps: int
-    best_step: int
-    epochs: float
-    learnt_tokens: int = Field(description="tokens learnt from the community, repeats included")
-    tokens_per_second: float = Field(description="learnt tokens, over the seconds spent on steps")
-    seconds: float
-    peak_memory: int = Field(description="bytes")
-    learning_rate: float
-    examples: int
-    held_out_examples: int
-    left_out: int = Field(description="rows with nothing to learn within the context")
-    votes: int = Field(0, description="votes that were learnt from after the conversations")
-    votes_kept: bool | None = Field(None, description="False: they cost too much of what was learnt, and were left out")
-    method: str = "lora"
-    rank: int = 16
-    four_bits: bool = Field(False, description="whether the base was held in 4 bits; the losses here are on that one")
-    kept: float | None = Field(None, description="of the change that was learnt, the share that the adapter holds")
-    seed: int
-    data_digest: str
-    code: str = Field("", description="digest of the code that trained it")
-    versions: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +136,16 @@ class RunFolder:
     @property
     def progress(self) -> Path:
         return self.folder / "progress.json"
+
+    @property
+    def notes(self) -> Path:
+        """What did not go as usual: a sentence for people a line."""
+        return self.folder / "notes.txt"
+
+    @property
+    def parts(self) -> Path:
+        """Into how many parts steps and measurements are cut so that they fit into memory: a number."""
+        return self.folder / "parts.txt"
 
     @property
     def checkpoints(self) -> Path:
@@ -215,16 +184,35 @@ class RunFolder:
             raise BadInput(f"run.json cannot be used: {where}: {first['msg']}; start the tuning again.") from None
 
     def read_progress(self) -> Progress | None:
-        """The last progress written, None before the first."""
+        """The last progress written, None before the first and where a loss of power left none that can be read."""
         try:
             return Progress.model_validate_json(self.progress.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValidationError):
             return None
 
     def write_progress(self, progress: Progress) -> None:
         """Replace progress.json in one move; a reader sees the old or the new, never half."""
         progress.at = time.time()
         write_whole(self.progress, progress.model_dump_json().encode(), sync=False)
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence for people; one that is kept already is not kept again."""
+        notes = self.read_notes()
+        if sentence not in notes:
+            write_whole(self.notes, "\n".join([*notes, sentence]).encode())
+
+    def read_notes(self) -> list[str]:
+        """The sentences kept so far."""
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
+
+    def cut_smaller(self, count: int, why: str) -> None:
+        """From now on in `count` parts, whoever goes on with the run; `why` in a sentence for people."""
+        write_whole(self.parts, str(count).encode())
+        self.note(why)
+
+    def read_parts(self) -> int:
+        """Into how many parts steps and measurements are cut."""
+        return int(self.parts.read_text()) if self.parts.exists() else 1
 
     def read_parity(self) -> Parity:
         """What the trainer computed. It is there where the result is."""
@@ -258,6 +246,16 @@ def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
         fresh.unlink(missing_ok=True)
         raise
     fresh.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder and all files that lie in it are on the disk, against a loss of power."""
+    for place in (*(file for file in folder.iterdir() if file.is_file()), folder):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read_lines(path: Path) -> list[dict[str, object]]:

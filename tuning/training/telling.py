@@ -56,6 +56,7 @@ class Telling:
             tokens_per_second=course.learnt / course.seconds if course.seconds else 0.0,
             seconds=clock - self._started,
             seconds_left=0.0 if state == "done" else pace and pace * (len(steps) - course.step),
+            notes=self._folder.read_notes(),
         )
         self._folder.write_progress(self._progress)
         self._written = clock

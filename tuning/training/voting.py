@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tuning.exchanges import read_exchanges
 from tuning.training import kto
 from tuning.training.batches import row_of
-from tuning.training.run import read_lines
+from tuning.training.run import FEWEST_VOTES, read_lines
 from tuning.training.tuned import put_weights, weights_of
 
 if TYPE_CHECKING:
@@ -20,17 +20,21 @@ MAY_COST = 1.01
 def learn_from_votes(training: Training) -> None:
     """From the best weights on. Kept unless it costs what was learnt before."""
     voted = read_votes(training)
-    if len(voted) < kto.FEWEST:
-        return
     course = training.course
-    put_weights(training.tuned, training.best)
-    training.model.eval()  # dropout's noise would pass for a reward
-    kto.learn(
-        training.model, training.parameters, voted, rate=training.learning_rate, seed=training.run.seed,
-        device=training.device, pause=training.pause,
-    )  # fmt: skip
-    held_out, general = training.losses()
     course.votes = len(voted)
+    if len(voted) < FEWEST_VOTES:
+        return
+    training.model.eval()  # dropout's noise would pass for a reward
+
+    def learn(count: int) -> None:
+        put_weights(training.tuned, training.best)
+        kto.learn(
+            training.model, training.parameters, voted, rate=training.learning_rate, seed=training.run.seed,
+            device=training.device, pause=training.pause, count=count,
+        )  # fmt: skip
+
+    training.in_parts.fit(learn, kto.TOGETHER)
+    held_out, general = training.losses()
     course.votes_kept = held_out <= course.best_loss * MAY_COST and training.kept(general)
     if course.votes_kept:
         training.best = weights_of(training.tuned)
