@@ -24,7 +24,8 @@ from tuning import jobs
 from tuning.exchanges import read_exchanges
 from tuning.importing import import_file
 from tuning.runner import JobRunner
-from tuning.training.run import Parity, ParityRow, Progress, RunFolder, TrainingResult
+from tuning.training.outcome import Parity, ParityRow, TrainingResult
+from tuning.training.run import Progress, RunFolder
 
 
 @dataclass

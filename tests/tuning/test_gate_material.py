@@ -18,7 +18,8 @@ from serving.client import Sampling
 from serving.prompt import ChatTokenizer
 from tuning.exchanges import read_exchanges
 from tuning.gate.judge import ANSWERS, RECALLED_TOKENS, Case, Contender, evenly, judge, read_material
-from tuning.training.run import Parity, ParityRow, RunFolder
+from tuning.training.outcome import Parity, ParityRow
+from tuning.training.run import RunFolder
 
 NAME = VersionName("harbour", 1)
 PROMPT = "You keep the harbour."
