@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from config.errors import BadInput
@@ -20,6 +21,16 @@ from config.paths import Paths
 def default_home() -> Path:
     """`PARLANCE_HOME`, else `~/.parlance`."""
     return Path(os.environ.get("PARLANCE_HOME") or Path.home() / ".parlance").expanduser().absolute()
+
+
+def _address(given: str) -> str:
+    parts = urlsplit(given.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.netloc != given.rstrip("/").split("://")[1]:
+        raise ValueError("it is an address like https://parlance.example, without a path")
+    return given.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Settings(BaseSettings):
@@ -33,6 +44,9 @@ class Settings(BaseSettings):
     base_model: str = Field("demo", description="name in the catalogue, hub id, or folder")
     host: str = Field("127.0.0.1", description="where the page listens")
     port: int = Field(8642, ge=0, le=65535, description="where the page listens; 0 takes a free one")
+    public_url: Address | None = Field(
+        None, description="where a web server with TLS passes the page on: https://parlance.example"
+    )
     metrics_token: SecretStr | None = Field(
         None, min_length=16, description="who has it may read /metrics from anywhere; without one, this machine may"
     )

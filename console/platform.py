@@ -99,7 +99,7 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        _greet(listener, app.state.codes.operator_code(), await accounts.list())
+        _greet(listener, app.state.codes.operator_code(), await accounts.list(), settings.public_url)
         keeper = Keeper(database, settings)
         engine.between_engines = keeper.between_engines
         engine.start()
@@ -177,12 +177,13 @@ async def _first_assistant(database: Database, settings: Settings) -> None:
             await set_route(session, "default", "", FIRST_ASSISTANT)
 
 
-def _greet(listener: socket.socket, code: str, accounts: Sequence[AccountRow]) -> None:
+def _greet(
+    listener: socket.socket, code: str, accounts: Sequence[AccountRow], public_url: str | None = None
+) -> None:  # fmt: skip
     host, port = listener.getsockname()[:2]
-    console.print(f"\nParlance is up: [bold]http://{host}:{port}[/bold]  (the engine is warming; the page says when)")
-    console.print(
-        f"To look after an assistant, open [bold]http://{host}:{port}/#operator={code}[/bold]", soft_wrap=True
-    )
+    address = public_url or f"http://{host}:{port}"
+    console.print(f"\nParlance is up: [bold]{address}[/bold]  (the engine is warming; the page says when)")
+    console.print(f"To look after an assistant, open [bold]{address}/#operator={code}[/bold]", soft_wrap=True)
     console.print("[dim]The link works once, for 10 minutes.[/dim]")
     if host not in LOOPBACK:
         console.print("[yellow]The page can be reached from other machines.[/yellow]")
@@ -201,5 +202,6 @@ def _greet(listener: socket.socket, code: str, accounts: Sequence[AccountRow]) -
 def _show_code(code: str) -> None:
     """In the terminal, never in a log."""
     console.print(
-        f"To look after an assistant, enter this code on the page: [bold]{code}[/bold] (once, for 10 minutes)"
+        f"To look after an assistant, enter this code on the page: [bold]{code}[/bold] (it works once, for 10 minutes "
+        "from when it was first shown)"
     )

@@ -89,18 +89,22 @@ class OperatorCodes:
         self._database = database
         self._clock = clock
         self._code: str | None = None
-        self._until = 0.0
+        self._until = self._shown_at = 0.0
         self._paces = Pace(TRIES_A_MINUTE, clock), Pace(ALL_TRIES_A_MINUTE, clock)
 
     def operator_code(self) -> str:
-        """A fresh code, to be shown in the terminal; the one before it no longer works."""
-        self._code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
-        self._until = self._clock() + CODE_SECONDS
+        """The code that works now, to be shown in the terminal; a fresh one where the last is used or old. So whoever
+        asks for one, which any visitor may, takes nobody's away."""
+        moment = self._clock()
+        if self._code is None or moment > self._until:
+            self._code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
+            self._until = moment + CODE_SECONDS
+        self._shown_at = moment
         return f"{self._code[:4]}-{self._code[4:]}"
 
     def check_asking(self) -> None:
-        """Raises Refused where fresh codes are asked for too quickly."""
-        if self._code is not None and self._clock() < self._until - CODE_SECONDS + ASKING_SECONDS:
+        """Raises Refused where codes are asked for too quickly."""
+        if self._code is not None and self._clock() < self._shown_at + ASKING_SECONDS:
             raise Refused("A code was written to the terminal a moment ago; use that one.")
 
     async def redeem(self, session: Session, given: str, address: str = "") -> str:

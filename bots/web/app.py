@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,9 +27,10 @@ from bots.commands import allowed
 from bots.conversation import LONGEST_MESSAGE, Conversation
 from bots.trouble import tell_operators
 from bots.web.access import COOKIE, COOKIE_SECONDS, OperatorCodes, Pace, Session, find_session, new_session
-from bots.web.guard import refuse_strangers
+from bots.web.guard import refuse_strangers, with_tls
 from bots.web.hub import ACCOUNT, Hub
 from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
+from config.settings import Settings
 
 HERE = Path(__file__).parent
 MESSAGES_A_MINUTE = 40
@@ -85,13 +86,11 @@ def create_app(
     conversation: Conversation,
     *,
     announce: Announce | None = None,
-    hosts: Sequence[str] = (),
 ) -> FastAPI:
     """The web application over `conversation`.
 
-    `announce` shows a fresh operator code in the terminal when somebody asks for one on the page; None: nobody can
-    ask. `hosts`: names besides this machine's own under which the page may be reached while it listens on loopback.
-    `app.state.codes.operator_code()` makes a code; `app.state.hub` takes messages left unanswered.
+    `announce` shows an operator code in the terminal when somebody asks for one on the page; None: nobody can ask.
+    `app.state.codes.operator_code()` gives one; `app.state.hub` takes messages left unanswered.
     """
     hub = Hub(conversation)
     codes = OperatorCodes(conversation.database)
@@ -114,7 +113,7 @@ def create_app(
     app = FastAPI(title="Parlance", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.hub, app.state.codes = hub, codes
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.middleware("http")(refuse_strangers(conversation.settings.host, hosts))
+    app.middleware("http")(refuse_strangers(conversation.settings.host, conversation.settings.public_url))
 
     @app.exception_handler(ParlanceError)
     async def refused(request: Request, error: ParlanceError) -> JSONResponse:
@@ -192,12 +191,12 @@ def create_app(
 
     @app.post("/api/operator/code", status_code=202)
     async def ask_for_code(session: Known) -> dict[str, str]:
-        """Show a fresh code in the terminal where the platform runs; never here."""
+        """Show the code in the terminal where the platform runs; never here."""
         if announce is None:
             raise Refused("Ask whoever runs this installation for an operator code.")
         codes.check_asking()
         announce(codes.operator_code())
-        return {"sentence": "A fresh code was written to the terminal where Parlance runs."}
+        return {"sentence": "A code was written to the terminal where Parlance runs."}
 
     @app.get("/api/history")
     async def history(session: Known) -> dict[str, Any]:
@@ -221,9 +220,9 @@ def _address(request: Request) -> str:
 
 
 def _give_cookie(token: str, request: Request, response: Response) -> None:
-    response.set_cookie(
-        COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-    )
+    settings: Settings = request.app.state.hub.conversation.settings
+    secure = request.url.scheme == "https" or with_tls(request, settings.public_url)
+    response.set_cookie(COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure)
 
 
 async def _prepare(conversation: Conversation) -> None:

@@ -3,7 +3,7 @@ carries headers under which a browser runs nothing but our own files."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
@@ -27,9 +27,10 @@ HEADERS = {
 Next = Callable[[Request], Awaitable[Response]]
 
 
-def refuse_strangers(listens_on: str, hosts: Sequence[str]) -> Callable[[Request, Next], Awaitable[Response]]:
-    """Middleware for an application that listens on `listens_on`; `hosts` are further names it is reached by."""
-    names = LOOPBACK | {listens_on, *hosts} if listens_on in LOOPBACK else None
+def refuse_strangers(listens_on: str, public_url: str | None) -> Callable[[Request, Next], Awaitable[Response]]:
+    """Middleware for an application that listens on `listens_on`; a web server passes it on at `public_url`."""
+    public = {urlsplit(public_url).hostname or ""} if public_url else set()
+    names = LOOPBACK | {listens_on} | public if listens_on in LOOPBACK else None
 
     async def middleware(request: Request, call_next: Next) -> Response:
         reason = _reason_against(request, names)
@@ -41,6 +42,12 @@ def refuse_strangers(listens_on: str, hosts: Sequence[str]) -> Callable[[Request
         return response
 
     return middleware
+
+
+def with_tls(request: Request, public_url: str | None) -> bool:
+    """Whether it came by way of a web server with TLS, which may not say so itself."""
+    public = urlsplit(public_url or "")
+    return public.scheme == "https" and request.url.hostname == public.hostname
 
 
 def _reason_against(request: Request, names: set[str] | None) -> str | None:

@@ -117,7 +117,8 @@ def check_port(settings: Settings) -> Finding:
 def check_page(settings: Settings) -> Finding:
     """Who can reach the page."""
     if settings.host in LOOPBACK:
-        return Finding("Page", "ok", "for this machine alone")
+        through = f", and through {settings.public_url}" if settings.public_url else " alone"
+        return Finding("Page", "ok", f"for this machine{through}")
     advice = "Put a web server with TLS before it, or set PARLANCE_HOST=127.0.0.1."
     return Finding(
         "Page", "warning", f"it listens on {settings.host}, where other machines reach it unencrypted", advice

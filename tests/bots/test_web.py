@@ -238,6 +238,25 @@ async def test_a_code_can_be_asked_for_but_shows_in_the_terminal_alone(browser, 
     assert (await browser.http.post("/api/operator", json={"code": site.codes[0]})).json()["role"] == "operator"
 
 
+async def test_a_visitor_who_asks_for_codes_takes_nobody_s_away(browser, database):
+    time = [0.0]
+    codes = OperatorCodes(database, clock=lambda: time[0])
+    _, session = await new_session(database)
+    printed = codes.operator_code()  # in the terminal's link
+    for moment in (31, 62, CODE_SECONDS - 1):
+        time[0] = moment
+        codes.check_asking()
+        assert codes.operator_code() == printed
+        with pytest.raises(Refused, match="a moment ago"):
+            codes.check_asking()
+    time[0] = CODE_SECONDS
+    await codes.redeem(session, printed)
+    fresh = codes.operator_code()
+    assert fresh != printed  # each works once
+    time[0] += CODE_SECONDS + 1
+    assert codes.operator_code() != fresh  # and is no older than it may be, however often it was shown
+
+
 async def test_codes_grow_old_and_guessing_is_slowed(database):
     time = [0.0]
     codes = OperatorCodes(database, clock=lambda: time[0])

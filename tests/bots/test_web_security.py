@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import func, select, update
+from web_server import serving
 
 from bots.web.access import (
     ALL_TRIES_A_MINUTE,
@@ -119,6 +122,29 @@ async def test_who_becomes_an_operator_gets_another_cookie_and_the_old_one_is_no
 async def test_behind_https_the_cookie_never_goes_without_it(browser):
     answer = await browser.http.post("/api/session", json={}, headers={"X-Forwarded-Proto": "https"})
     assert "; secure" in answer.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    ("public", "secure"), [("https://parlance.example", True), ("http://parlance.example:81", False)]
+)
+async def test_behind_a_web_server_the_page_is_used_by_the_name_of_the_settings_and_no_other(
+    conversation, public, secure
+):
+    conversation.settings = conversation.settings.model_copy(update={"public_url": public})
+    place = urlsplit(public).netloc
+    async with serving(conversation) as site:
+        through = {"Host": place, "Origin": public, "Sec-Fetch-Site": "same-origin"}
+        async with httpx.AsyncClient(base_url=site.address, trust_env=False, headers=through) as http:
+            assert (await http.get("/")).status_code == 200
+            opened = await http.post("/api/session", json={})
+            assert opened.status_code == 200
+            assert ("; secure" in opened.headers["set-cookie"].lower()) is secure
+            for named in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+                refused = await http.post("/api/session", json={}, headers=named)
+                assert refused.status_code == 403 and "set-cookie" not in refused.headers
+        async with httpx.AsyncClient(base_url=site.address, trust_env=False) as http:
+            here = await http.post("/api/session", json={})
+            assert here.status_code == 200 and "; secure" not in here.headers["set-cookie"].lower()
 
 
 async def test_an_operator_s_browser_that_nobody_used_for_long_is_a_member_s_again(database):

@@ -37,3 +37,15 @@ def test_secrets_print_as_stars(monkeypatch: pytest.MonkeyPatch) -> None:
     for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert "very-secret-key" not in shown
         assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    "given", ["parlance.example", "https://parlance.example/chat", "ftp://x", "https://", "https://a?b"]
+)
+def test_a_public_address_that_is_none_is_told(given: str) -> None:
+    with pytest.raises(BadInput, match=r"public_url cannot be used: .*like https://parlance\.example, without a path"):
+        load_settings(public_url=given)
+
+
+def test_a_public_address_may_have_a_port_and_end_in_a_slash() -> None:
+    assert load_settings(public_url="https://parlance.example:8443/").public_url == "https://parlance.example:8443"

@@ -32,3 +32,10 @@ def test_accounts_are_greeted_with_and_what_is_wrong_with_them(capsys: pytest.Ca
 
 def test_without_accounts_it_is_said_how_to_add_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "parlance account add" in _said(capsys)
+
+
+def test_where_a_web_server_passes_the_page_on_the_link_is_the_public_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        _greet(listener, "code", [], "https://parlance.example")
+    said = capsys.readouterr().out
+    assert "https://parlance.example/#operator=code" in said and "127.0.0.1" not in said

@@ -70,7 +70,7 @@ async def platform(database, settings):
     conversation = Conversation(database, settings, engine, words, entrance=entrance)
 
     def serve(token=None):
-        app = create_app(conversation, hosts=["parlance.example"])
+        app = create_app(conversation)
         readiness = Readiness(engine, engine.one_token, settings.home)
         add_health(app, database, PlatformMetrics(database, engine, entrance), readiness, token)
         made.app = app
