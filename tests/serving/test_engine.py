@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -168,6 +169,16 @@ async def idle(client: EngineClient) -> bool:
             return True
         await asyncio.sleep(0.05)
     return False
+
+
+async def seconds_until_free(engine: RunningEngine, leave: Callable[[], Awaitable[object]]) -> float:
+    """From when somebody whose answer runs begins to `leave` until the engine runs nothing."""
+    while await metric(engine.client, "vllm:num_requests_running") != 1:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.01)
+    left = time.monotonic()
+    await leave()
+    assert await idle(engine.client)
+    return time.monotonic() - left
 
 
 async def some_pieces(stream: AsyncIterator[Piece | Finished]) -> None:

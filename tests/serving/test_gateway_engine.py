@@ -13,7 +13,7 @@ import pytest
 from adapter_making import random_adapter
 from gateway_running import Door, made_key, running
 from running_engine import RunningEngine
-from test_engine import idle, metric
+from test_engine import idle, metric, seconds_until_free
 
 from config.catalogue import DEMO_FOLDER
 from config.names import VersionName
@@ -190,6 +190,27 @@ async def test_a_client_that_goes_away_frees_the_engine(
         waiting.cancel()
         assert await idle(engine.client)
     assert await metric(engine.client, "vllm:generation_tokens_total") - before < 900
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_place_of_a_client_that_goes_away_is_free_within_a_second(
+    assistants: None, engine: RunningEngine, database: Database, settings: Settings, tokenizer: ChatTokenizer,
+    stream: bool,
+) -> None:  # fmt: skip
+    """The best of three, for other tests' processes may take the cores for a moment."""
+    endless = settings.model_copy(update={"repetition_penalty": 10.0})
+    took = []
+    async with running(database, endless, engine.supervisor, tokenizer) as door:
+        for _ in range(3):
+            asking = asyncio.create_task(door.ask(model="plain", temperature=2, max_tokens=900, stream=stream))
+
+            async def leave(asking: asyncio.Task[Any] = asking) -> None:
+                assert not asking.done()
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+
+            took.append(await seconds_until_free(engine, leave))
+    assert min(took) < 1.0
 
 
 async def test_many_clients_at_once_each_get_the_answer_of_their_model(door: Door, engine: RunningEngine) -> None:

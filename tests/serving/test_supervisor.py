@@ -50,10 +50,13 @@ async def test_a_killed_api_server_is_back_and_nothing_of_the_old_one_is_left(en
         engine.supervisor.untuned, HELLO, Sampling(900, temperature=2.0, repetition_penalty=10.0)
     )
     await anext(stream)
+    killed = time.monotonic()
     os.kill(old[1].pid, signal.SIGKILL)
     with pytest.raises(EngineUnavailable):
         async for _ in stream:
             pass
+    await until(lambda: engine.supervisor.status.state != "ready", 5)
+    assert time.monotonic() - killed < 5
     await until(lambda: all_gone(old), 30)
     await until(lambda: engine.supervisor.status.state == "restarting", 30)
     with pytest.raises(EngineUnavailable):
