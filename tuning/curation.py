@@ -28,7 +28,7 @@ from tuning.redacting import Redacted, Redacting
 from tuning.samples import Samples
 from tuning.sources import channel_log
 from tuning.training.run import sync_folder
-from tuning.voted import write_votes
+from tuning.voted import PlainVote, plain_votes, write_votes
 
 SECRETS = "secrets.txt"
 """Digests of the private details that were replaced, for the gate to look for in answers."""
@@ -63,11 +63,11 @@ async def curate(database: Database, assistant_id: int, folder: Path, say: Say) 
     with Draft(folder) as draft:
         async with database.long_session() as session:
             redacting = Redacting(await _names(session, assistant_id))
-            reading, gathering = await _run(session, assistant_id, draft, redacting, say)
+            reading, gathering, votes = await _run(session, assistant_id, draft, redacting, say)
         curated = _result(reading, gathering)
         require_enough(curated)
         lineage = draft.split(gathering.held_out())
-        write_votes(folder, reading.votes, lineage)
+        write_votes(folder, votes, lineage)
         if secrets := redacting.secrets - redacting.meant:
             (folder / SECRETS).write_text("\n".join(sorted(secret.hex() for secret in secrets)))
     sync_folder(folder)  # whoever notes that this is done may rely on it
@@ -80,7 +80,10 @@ def silent(step: str, done: int, total: int) -> None:
 
 async def measure(session: AsyncSession, assistant_id: int, say: Say = silent) -> Curated:
     """The same counts without writing any text, as this session sees the store; of very much, near ones (Reading)."""
-    return _result(*await _run(session, assistant_id, None, Redacting(), say))  # names change no count of messages
+    reading, gathering, _ = await _run(
+        session, assistant_id, None, Redacting(), say
+    )  # names change no count of messages
+    return _result(reading, gathering)
 
 
 async def redactions(
@@ -109,14 +112,14 @@ async def _names(session: AsyncSession, assistant_id: int) -> Names | None:
 
 async def _run(
     session: AsyncSession, assistant_id: int, draft: Draft | None, redacting: Redacting, say: Say
-) -> tuple[Reading, Gathering]:
+) -> tuple[Reading, Gathering, list[PlainVote]]:
     cleaning = cleaning_of(await session.get_one(Assistant, assistant_id))
     reading = Reading(cleaning, recorded=draft is not None, quick=draft is None)
     gathering = Gathering(cleaning, draft, redacting)
     async for given, conversations in reading.batches(session, assistant_id, say):
         gathering.take(given, conversations)
     gathering.finish()
-    return reading, gathering
+    return reading, gathering, plain_votes(reading.votes, redacting)
 
 
 def _result(reading: Reading, gathering: Gathering) -> Curated:

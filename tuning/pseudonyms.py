@@ -46,23 +46,26 @@ class Pseudonyms:
         self._patterns: dict[str, regex.Pattern[str]] = {}
 
     def conversation(
-        self, messages: Sequence[ChatMessage], people: Mapping[int, str], speakers: Collection[int]
-    ) -> Sequence[ChatMessage]:
+        self, messages: Sequence[ChatMessage], people: Mapping[int, str], speakers: Collection[int],
+        names: Mapping[int, str] | None = None,
+    ) -> Sequence[ChatMessage]:  # fmt: skip
         """The same messages with pseudonyms for those who are not `speakers`, where more than one of them talks.
-        `people`: ids on their platform by author; whoever has none keeps their name."""
-        others = {one.author_id: one.author for one in messages if one.author_id not in speakers}
+        `people`: ids on their platform by author; whoever has none keeps their name. `names`: of who talks there
+        besides, where the messages are taken out of a longer talk."""
+        talking = {**(names or {}), **{one.author_id: one.author for one in messages}}
+        others = {author: name for author, name in talking.items() if author not in speakers}
         if len(others) < 2:
             return messages
-        names = {author: self._name(people[author]) for author in others if author in people}
+        called = {author: self._name(people[author]) for author in others if author in people}
         spoken = {
             short_name(others[author]): name
-            for author, name in names.items()
+            for author, name in called.items()
             if len(short_name(others[author])) >= SHORTEST_NAME and short_name(others[author]) != UNNAMED
         }
         return [
             replace(
                 message,
-                author=names.get(message.author_id, message.author),
+                author=called.get(message.author_id, message.author),
                 text=self._addressed(message.text, spoken),
             )
             for message in messages

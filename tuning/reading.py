@@ -8,7 +8,7 @@ of what becomes of the conversations.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -37,7 +37,8 @@ Say = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What belongs to the messages of one source: who is learnt, who everybody is, and how often it is learnt."""
+    """What belongs to the messages of one source: who is learnt, who everybody is, and how often it is learnt. `names`:
+    what those go by who talk in a channel."""
 
     source_id: int
     speakers: Collection[int]
@@ -45,6 +46,7 @@ class Given:
     weight: int = 1
     everybody: bool = False
     """The whole community's voice is learnt; then there are no speakers apart from others."""
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def by_hand(self) -> bool:
@@ -63,7 +65,7 @@ class Reading:
         self._quick = quick
         self._learnt = True
         self.sieves = Sieves(cleaning)
-        self.votes: list[tuple[int, channel_log.VotedAnswer]] = []
+        self.votes: list[tuple[Given, channel_log.VotedAnswer]] = []
         self._recorded = recorded
         self._consented = Counter("with consent")
         self._conversations = Counter("conversations")
@@ -106,7 +108,7 @@ class Reading:
                 yield self._cleaned(channel_log.whole(_sorted(chunk, builder)), _of_log(log))
                 say(SORTING, self._consented.came_in, total)
             yield self._cleaned(channel_log.whole(builder.finish()), _of_log(log))
-            self.votes.extend((log.source_id, answer) for answer in log.voted)
+            self.votes.extend((_of_log(log), answer) for answer in log.voted)
 
     async def _of_source(self, session: AsyncSession, source: Source) -> AsyncIterator[Batch]:
         authors = (await session.scalars(select(SourceAuthor).where(SourceAuthor.source_id == source.id))).all()
@@ -148,7 +150,7 @@ class Reading:
 
 
 def _of_log(log: channel_log.ChannelLog) -> Given:
-    return Given(log.source_id, log.speakers, log.people)
+    return Given(log.source_id, log.speakers, log.people, names=log.names)
 
 
 def _sorted(chunk: Iterable[ChatMessage], builder: Builder) -> Iterator[Conversation]:

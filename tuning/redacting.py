@@ -40,13 +40,21 @@ class Redacting:
         self._changed = changed
         self._private_names: dict[str, bool] = {}
 
-    def conversation(self, messages: Sequence[ChatMessage], as_meant: Collection[int]) -> Sequence[ChatMessage]:
-        """The messages without private details; what the authors in `as_meant` wrote stays as it stands."""
+    def conversation(
+        self, messages: Sequence[ChatMessage], as_meant: Collection[int], *, again: bool = False
+    ) -> Sequence[ChatMessage]:
+        """The messages without private details; what the authors in `as_meant` wrote stays as it stands. `again`: they
+        were given before, in a longer conversation, so they are neither counted nor shown."""
         placeholders = Placeholders()
-        return [
-            self._as_meant(message) if message.author_id in as_meant else self._without(message, spans, placeholders)
-            for message, spans in zip(messages, self._spans(messages), strict=True)
-        ]
+        plain = []
+        for message, spans in zip(messages, self._spans(messages), strict=True):
+            if message.author_id in as_meant:
+                plain.append(self._as_meant(message))
+            else:
+                plain.append(self._without(message, spans, placeholders))
+                if spans and not again:
+                    self._tell(message, plain[-1], spans)
+        return plain
 
     def _spans(self, messages: Sequence[ChatMessage]) -> list[list[Span]]:
         found = [find_private(message.text) for message in messages]
@@ -66,13 +74,14 @@ class Redacting:
             message = replace(message, author=placeholders.name(message.author, find_private(message.author)))
         if not spans:
             return message
-        self.counts.update(kind for _, _, kind in spans)
         self.secrets.update(detail_digest(message.text[start:stop]) for start, stop, kind in spans if kind != PERSON)
-        after = placeholders.replace(message.text, spans)
+        return replace(message, text=placeholders.replace(message.text, spans))
+
+    def _tell(self, before: ChatMessage, after: ChatMessage, spans: list[Span]) -> None:
+        kinds = [kind for _, _, kind in spans]
+        self.counts.update(kinds)
         if self._changed is not None:
-            kinds = tuple(dict.fromkeys(kind for _, _, kind in spans))
-            self._changed(Redacted(message.id, message.text, after, kinds))
-        return replace(message, text=after)
+            self._changed(Redacted(before.id, before.text, after.text, tuple(dict.fromkeys(kinds))))
 
     def _is_private(self, name: str) -> bool:
         """Whether a name is a telephone number or the like, as names in some exports are."""

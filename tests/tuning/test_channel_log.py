@@ -21,7 +21,9 @@ from store.consents import decide, list_consents, note_asked
 from store.database import Database
 from store.tables import Account, Channel, Consent, Message, Source, Speaker, Vote
 from tuning import curation
-from tuning.curation import Curated, curate, measure
+from tuning.curation import Curated, curate, measure, redactions
+from tuning.pseudonyms import pseudonym
+from tuning.redaction import detail_digest
 from tuning.sources.channel_log import FILE
 from tuning.teaching import Asker, teach
 
@@ -438,6 +440,43 @@ async def test_votes_reach_the_trainer_only_with_consent_and_where_people_agree(
         {"role": "assistant", "content": "Go away, write to [email]."},
     ]]  # fmt: skip
     assert bad in {number for ids in curated.lineage.values() for number in ids}
+
+
+async def test_voted_answers_go_the_way_of_every_conversation(town: Town) -> None:
+    """One detail has one placeholder in question and answer, the gate looks for it, and whoever talks in the group is
+    called by a pseudonym."""
+    post = await town.channel("post:-7")
+    for person in (ODO, INES):
+        await town.agrees(person, "post:-7")
+    await town.good(post, ODO)
+    await town.say(post, INES, "I am here as well")
+    asked = await town.say(post, ODO, "Is it ada@harbour.example or bob@harbour.example, and who knows?")
+    bad = await town.answer(post, asked, "bob@harbour.example, @Ines, not ada@harbour.example.", -1)
+    async with town.database.session() as session:
+        for person, name in ((ODO, "Odo Brandt"), (INES, "Ines Aune")):
+            await session.execute(update(Message).where(Message.author_key == person).values(author=name))
+    await town.learnt()
+    folder = town.folder / "job0"
+    lines = [json.loads(line) for line in (folder / "votes.jsonl").read_text().splitlines()]
+    assert [[turn["content"] for turn in line["messages"]] for line in lines if not line["good"]] == [
+        ["Is it [email] or [email 2], and who knows?", f"[email 2], @{pseudonym(INES)}, not [email]."]
+    ]
+    secrets = (folder / "secrets.txt").read_text().split()
+    assert detail_digest("bob@harbour.example").hex() in secrets
+    async with town.database.long_session() as session:
+        shown, counts = await redactions(session, town.owner, 10)
+    assert {one.message_id for one in shown} == {asked, bad} and counts == {"email": 4}
+
+
+async def test_a_good_answers_details_are_counted_once(town: Town) -> None:
+    post = await town.channel("post:1", private=True)
+    await town.agrees(ODO, "post:1")
+    await town.good(post, ODO)
+    asked = await town.say(post, ODO, "Whom do I write to?")
+    await town.answer(post, asked, "To ada@harbour.example, always.", 1)
+    async with town.database.long_session() as session:
+        shown, counts = await redactions(session, town.owner, 10)
+    assert (len(shown), counts) == (1, {"email": 1})
 
 
 async def test_where_nobody_voted_there_is_no_file_of_votes(town: Town) -> None:

@@ -45,25 +45,25 @@ ROWS_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class VotedAnswer:
-    """An answer that people voted on, with what it answers; `ids`: the two messages' rows."""
+    """An answer that people voted on, and what it answers."""
 
-    question: str
-    answer: str
+    question: ChatMessage
+    answer: ChatMessage
     good: bool
-    ids: tuple[int, int]
 
 
 @dataclass(slots=True)
 class ChannelLog:
     """One channel. `source_id`: its row among the sources, 0 where nobody has agreed yet; `agreed`: who, and since
-    when; `named`: whose words to others are learnt. `people`: authors met so far, by number. `voted`: answers met so
-    far that people voted on and that may be learnt from."""
+    when; `named`: whose words to others are learnt. `people`: authors met so far, by number, and `names`: what those of
+    them go by whose words pass. `voted`: answers met so far that people voted on and that may be learnt from."""
 
     channel: Channel
     source_id: int
     agreed: dict[str, datetime]
     named: frozenset[str]
     people: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
     voted: list[VotedAnswer] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
 
@@ -191,7 +191,8 @@ async def read(session: AsyncSession, log: ChannelLog, counter: Counter) -> Asyn
             passes = _passes(row, log)
             counter.came_in += 1
             counter.went_out += passes
-            given.append(_heard(row, log) if passes else _gap(row, log))
+            heard = _heard(row, log) if passes else _gap(row, log)
+            given.append(heard)
             before.append((row.text, passes))
             for said in good.get(row.id, ()):
                 passed = passes and not _repeats(said.text, before)
@@ -199,10 +200,10 @@ async def read(session: AsyncSession, log: ChannelLog, counter: Counter) -> Asyn
                 counter.went_out += passed
                 given.append(_answer(said, row) if passed else _unlearnt(row))
                 if passed:
-                    log.voted.append(VotedAnswer(row.text, said.text, True, (row.id, said.id)))
+                    log.voted.append(VotedAnswer(heard, _answer(said, row), True))
             for said in bad.get(row.id, ()):
                 if passes and not _repeats(said.text, before):
-                    log.voted.append(VotedAnswer(row.text, said.text, False, (row.id, said.id)))
+                    log.voted.append(VotedAnswer(heard, _answer(said, row), False))
             if has_answer and row.id not in good:
                 given.append(_unlearnt(row))
         yield given
@@ -259,7 +260,8 @@ def _repeats(answer: str, before: Sequence[tuple[str, bool]]) -> bool:
 def _heard(row: Message, log: ChannelLog) -> ChatMessage:
     person = row.author_key or ""
     author = log.number(person, speaking=row.state == "overheard" and person in log.named)
-    return ChatMessage(row.id, _id(row), author, redact(row.author), _at(row), row.reply_to, False, row.text)
+    log.names[author] = redact(row.author)
+    return ChatMessage(row.id, _id(row), author, log.names[author], _at(row), row.reply_to, False, row.text)
 
 
 def _answer(row: Message, question: Message) -> ChatMessage:
