@@ -18,7 +18,7 @@ import structlog
 from config.names import VersionName
 from serving.client import Finished, Piece, Sampling
 from serving.prompt import Message
-from serving.supervisor import EngineStatus
+from serving.status import EngineStatus
 
 FIRST_PERSON = 1000
 ACCOUNT = "bench"

@@ -22,15 +22,21 @@ from config.learning_base import base_on_card, base_on_processor
 
 GIB = 1 << 30
 GpuSharing = Literal["reserve", "sleep", "separate"]
-"""How tuning and serving live on one GPU: its memory split by plan; serving asleep while tuning; a GPU for each."""
+"""How tuning and serving live with GPUs: one's memory split by plan; serving asleep while tuning; another to tune."""
+SERVING_GPU = 0
+"""The number of the card that serves."""
 WHOLE_CARD = 0.9
 """Of a card's memory, what one process may take: drivers and others need the rest."""
+SHARED_CARD = 0.95
+"""What those may take together that share it by plan."""
 MOST_FOR_SERVING = 0.55
 """Where the card is large for the model, tuning gets the rest: more of it makes tuning faster, up to here."""
 SERVING_TIMES = 1.25
 """Serving takes at least the weights and a quarter for conversations and adapters."""
 ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values vLLM accepts for max_lora_rank."""
+LEAST_RANK, LARGEST_TRAINED = 16, 64
+"""An engine takes adapters of the one at least, and training makes none larger than the other."""
 FEWEST_SLOTS, FEWEST_KEPT = 8, 16
 REQUESTS_ON_CPU, REQUESTS_ON_GPU = 32, 256
 SLOTS_SHARE, KEPT_SHARE = 0.1, 0.15
@@ -86,6 +92,9 @@ class Plan:
     four_bits: bool = False
     """Whether the base is held in 4 bits while it is learnt on, because memory has no room for it as it is."""
     learnt_context: int = LONGEST_LEARNT
+    training_rank: int = LEAST_RANK
+    """The largest rank of an adapter that training may make: an engine that takes it has room here. The engine is
+    started for `max_lora_rank`, which may be less as long as no such adapter is here."""
 
     @property
     def sleeps(self) -> bool:
@@ -131,6 +140,32 @@ def probe(home: Path) -> Hardware:
 
 def _rank_for_engine(rank: int) -> int:
     return next((r for r in ENGINE_RANKS if r >= rank), ENGINE_RANKS[-1])
+
+
+def largest_rank(model: CatalogueModel, bytes_each: int, device_memory: int, memory: int) -> int:
+    """The largest rank that training may make, by the room for the fewest adapters that an engine is started for."""
+
+    def fits(rank: int) -> bool:
+        each = model.adapter_bytes(rank, bytes_each)
+        return FEWEST_SLOTS * each <= SLOTS_SHARE * device_memory and FEWEST_KEPT * each <= KEPT_SHARE * memory
+
+    larger = [rank for rank in ENGINE_RANKS if LEAST_RANK < rank <= LARGEST_TRAINED and fits(rank)]
+    return max(larger, default=LEAST_RANK)
+
+
+def no_other_card(hardware: Hardware, training_gpu: int) -> str | None:
+    """Why tuning cannot have the card `training_gpu` for itself, as a sentence; None where it can."""
+    if training_gpu == SERVING_GPU:
+        return (
+            f"GPU number {training_gpu} is the one that serves, so it cannot be the other one to tune on; set "
+            "training_gpu to another card's number, or gpu_sharing to sleep or reserve."
+        )
+    if training_gpu >= len(hardware.gpus):
+        return (
+            f"There is no GPU number {training_gpu} here to tune on; set training_gpu to another one, or gpu_sharing "
+            "to sleep or reserve."
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,34 +220,37 @@ class CardShares:
 
 
 def card_shares(card: Gpu, weights: int, sharing: GpuSharing, training_card: Gpu | None = None) -> CardShares:
-    """Split `card` by the policy; `weights` in bytes of 16-bit numbers. `training_card`: where tuning has another."""
+    """Split `card` by the policy; `weights` in bytes of 16-bit numbers. `training_card`: the other one, where there
+    is another to tune on."""
+    if sharing == "separate" and training_card is None:
+        return CardShares(WHOLE_CARD, 0.0, (f"{WHOLE_CARD:.0%} of the card for serving: tuning has no other card",))
     if sharing != "reserve":
-        turns = "serving sleeps while tuning has it" if sharing == "sleep" else "tuning has a card of its own"
+        turns = "serving sleeps while tuning has it" if sharing == "sleep" else "tuning has another card"
         base = base_on_card(weights, int((training_card or card).memory * WHOLE_CARD))
         reasons = (f"{WHOLE_CARD:.0%} of the card for serving: {turns}", *base.reasons)
         return CardShares(WHOLE_CARD, WHOLE_CARD, reasons, base.four_bits)
-    beside = int(card.memory * (WHOLE_CARD + 0.05) - weights * SERVING_TIMES)
+    beside = int(card.memory * SHARED_CARD - weights * SERVING_TIMES)
     base = base_on_card(weights, beside)
     if not base.fits:
         why = "model and tuning do not fit it together, so tuning needs the setting gpu_sharing as sleep or separate"
         return CardShares(WHOLE_CARD, 0.0, (f"{WHOLE_CARD:.0%} of the card for serving: {why}",))
     training = max(base.needed, min(beside, card.memory * (1 - MOST_FOR_SERVING))) / card.memory
-    serving = round(WHOLE_CARD + 0.05 - training, 2)
+    serving = round(SHARED_CARD - training, 2)
     reasons = (f"{serving:.0%} of the card for serving, {training:.0%} kept for tuning", *base.reasons)
     return CardShares(serving, round(training, 2), reasons, base.four_bits)
 
 
 def plan(
-    hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = 16,
+    hardware: Hardware, model: CatalogueModel, *, assistants: int = 1, rank: int = LEAST_RANK,
     sharing: GpuSharing = "reserve", training_gpu: int = 1, context: int | None = None,
 ) -> Plan:  # fmt: skip
-    """Choose. `assistants`: how many may be in use at once; `rank`: the largest that training makes; `sharing`: how
-    tuning and serving live on one card; `training_gpu`: the number of the card that tuning has where that is
-    `separate`; `context`: the most tokens of a conversation, None: as many as suit. Raises BadInput where it is more
-    than the model reads or memory holds."""
+    """Choose. `assistants`: how many may be in use at once; `rank`: the largest of an adapter that is to be served;
+    `sharing`: how tuning and serving live with cards; `training_gpu`: the number of the other card, which tuning has
+    where that is `separate`; `context`: the most tokens of a conversation, None: as many as suit. Raises BadInput where
+    it is more than the model reads or memory holds."""
     reasons: list[str] = []
     engine_rank = _rank_for_engine(rank)
-    reasons.append(f"adapters of rank {engine_rank}: the largest that training makes here is {rank}")
+    reasons.append(f"adapters up to rank {engine_rank}: the largest here has {rank}, and every slot takes that room")
     if hardware.gpus:
         card = hardware.gpus[0]
         weights = model.parameters * 2
@@ -220,7 +258,10 @@ def plan(
         room = adapter_room(assistants, REQUESTS_ON_GPU, each, card.memory, hardware.memory)
         reasons.append(f"{card.name} with {card.memory / GIB:.0f} GiB: everything in bfloat16 on it")
         reasons += room.reasons
-        another = hardware.gpus[training_gpu] if sharing == "separate" and training_gpu < len(hardware.gpus) else None
+        apart = sharing == "separate" and no_other_card(hardware, training_gpu) is None
+        another = hardware.gpus[training_gpu] if apart else None
+        training_rank = largest_rank(model, 2, card.memory, hardware.memory)
+        reasons.append(_training_rank(training_rank))
         shares = card_shares(card, weights, sharing, another)
         reasons += shares.reasons
         # Less all that adapters may ever take, so that the context stays as it is when more of them come.
@@ -229,7 +270,7 @@ def plan(
         return Plan(
             "cuda", "bfloat16", shares.serving, 0, room.slots, engine_rank, room.kept,
             window.tokens, REQUESTS_ON_GPU, max(1, hardware.cores - 1), tuple(reasons),
-            shares.training, sharing, shares.four_bits, window.learnt,
+            shares.training, sharing, shares.four_bits, window.learnt, training_rank,
         )  # fmt: skip
     small = model.parameters < 500_000_000
     dtype = "float32" if small or not hardware.fast_bf16 else "bfloat16"
@@ -249,11 +290,17 @@ def plan(
     room = adapter_room(assistants, REQUESTS_ON_CPU, each, hardware.memory, hardware.memory)
     reasons += room.reasons
     reasons.append(window.reason)
+    training_rank = largest_rank(model, bytes_each, hardware.memory, hardware.memory)
+    reasons.append(_training_rank(training_rank))
     # What is free now, and no more than what is once the engine has its part.
     base = base_on_processor(weights, min(hardware.memory_free, hardware.memory - weights - kv * GIB))
     reasons += base.reasons
     return Plan(
         "cpu", dtype, 0.0, kv * GIB, room.slots, engine_rank, room.kept,
         window.tokens, REQUESTS_ON_CPU, hardware.cores, tuple(reasons), sharing=sharing, four_bits=base.four_bits,
-        learnt_context=window.learnt,
+        learnt_context=window.learnt, training_rank=training_rank,
     )  # fmt: skip
+
+
+def _training_rank(rank: int) -> str:
+    return f"training makes adapters up to rank {rank}, for which an engine would have room here"

@@ -22,10 +22,12 @@ from serving.waiting_line import LONGEST_WAIT, WaitingLine
 
 if TYPE_CHECKING:
     from serving.client import EngineClient, Finished, Piece, Sampling
-    from serving.supervisor import EngineStatus
+    from serving.status import EngineStatus
 
 BESIDE = 8
 """Requests of the gate and of promotions that the engine may have at the same time."""
+LOOK_AGAIN_SECONDS = 5.0
+"""While the engine is awaited: how long that still takes may be known by now."""
 NOTICE_TRIES, NOTICE_SECONDS = 30, 0.5
 TurnedAway = Literal["busy", "engine_away", "key_limit"]
 """Why somebody was not let in: too many wait, the engine is not there in time, or their key's limit is reached."""
@@ -96,12 +98,14 @@ class Entrance:
             request.asks(assistant)
         bound = LONGEST_WAIT if patience is None else patience
         place = self.line.place(assistant, person, patience=bound, told=waits)
+        with self._counted(EngineUnavailable, "engine_away"):
+            self._is_in_time(left())
         async with AsyncExitStack() as stack:
             with self._counted(Busy, "busy"):
                 await stack.enter_async_context(place)
             for last in (False, True):
                 with self._counted(EngineUnavailable, "engine_away"):
-                    await self._until_ready(told, left())
+                    await self._until_ready(told, left)
                 began = time.monotonic()
                 held: list[Piece | Finished] = []
                 shown = False
@@ -131,19 +135,30 @@ class Entrance:
             self.turned_away[why] += 1
             raise
 
-    async def _until_ready(self, told: Callable[[str], None], patience: float | None) -> None:
-        """Raises EngineUnavailable where it will not be, or not within so many seconds, as far as is known."""
+    def _is_in_time(self, patience: float | None) -> None:
+        """Raises EngineUnavailable where the engine will not be ready within so many seconds, as far as is known."""
         status = self._engine.status
-        if status.state == "ready":
+        if status.state == "ready" or patience is None:
             return
-        if patience is not None and (patience == 0.0 or (status.seconds_left or 0.0) > patience):
+        if patience == 0.0 or (status.seconds_left or 0.0) > patience:
             raise EngineUnavailable(status.sentence)
-        told(as_soon_as_ready(status.sentence))
-        try:
-            async with asyncio.timeout(patience):
-                await self._engine.wait_ready()
-        except TimeoutError:
-            raise EngineUnavailable(self._engine.status.sentence) from None
+
+    async def _until_ready(self, told: Callable[[str], None], left: Callable[[], float | None]) -> None:
+        """Raises EngineUnavailable where it will not be, or not in the time that is `left`, and as soon as that is
+        known."""
+        if self._engine.status.state == "ready":
+            return
+        self._is_in_time(left())
+        told(as_soon_as_ready(self._engine.status.sentence))
+        while True:
+            patience = left()
+            soon = LOOK_AGAIN_SECONDS if patience is None else min(patience, LOOK_AGAIN_SECONDS)
+            try:
+                async with asyncio.timeout(soon):
+                    await self._engine.wait_ready()
+                break
+            except TimeoutError:
+                self._is_in_time(left())
 
     async def _until_noticed(self) -> None:
         """After a break: until the engine is well, or known not to be."""

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ LAST_ANSWERS_SECONDS = 600.0
 """How long the answers under way in the former engine may take before it ends all the same."""
 NEXT, LAST = ".next", ".last"
 """Endings of the sockets of an engine that is not serving yet, and of one that serves no more."""
+START_SECONDS = 1800.0
+"""How long a second engine may take until it is ready: everything it needs lies on this machine already."""
 LOOK_EVERY = 0.5
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,11 @@ class Succession:
     @property
     def pid(self) -> int:
         return self._serving.pid
+
+    @property
+    def retiring(self) -> bool:
+        """Whether a former engine still finishes answers."""
+        return bool(self._retiring)
 
     @property
     def returncode(self) -> int | None:
@@ -82,7 +90,11 @@ class Succession:
         last = _beside(self._socket, LAST)
         last.unlink(missing_ok=True)
         os.link(self._socket, last)  # the former engine is asked there whether it has finished
-        _beside(self._socket, NEXT).replace(self._socket)
+        try:
+            _beside(self._socket, NEXT).replace(self._socket)
+        except OSError:
+            last.unlink()
+            raise
         former, self._serving = self._serving, successor
         passed_on, self._passed_on = self._passed_on, asyncio.Event()
         passed_on.set()
@@ -110,9 +122,10 @@ async def successor(
     engine = await launch(model, plan, paths, key.get_secret_value(), socket)
     client = EngineClient(socket, key, plan.context)
     ended = asyncio.create_task(engine.wait())
+    until = time.monotonic() + START_SECONDS
     try:
         while not await client.healthy():
-            if ended.done():
+            if ended.done() or time.monotonic() > until:
                 raise EngineUnavailable(
                     f"A second engine did not start; the end of {paths.logs / 'engine.log'} says why."
                 )

@@ -15,7 +15,8 @@ from config.settings import Settings
 from serving.client import EngineClient
 from serving.failures import tried_again
 from serving.ownership import live_record
-from serving.supervisor import EngineStatus, EngineSupervisor
+from serving.status import EngineStatus, starting
+from serving.supervisor import EngineSupervisor
 from store.crypto import Cipher
 
 
@@ -64,4 +65,5 @@ async def _status_of_home(supervisor: EngineSupervisor) -> EngineStatus:
         return EngineStatus("failed", again, None)
     if record.state in ("unwell", "asleep") or record.pid == 0:
         return EngineStatus(record.state, record.sentence, None)
-    return supervisor.expected(record.state, record.sentence, time.time() - record.started)
+    usual = supervisor.now.usual.seconds
+    return starting(record.state, record.sentence, time.time() - record.started, usual)

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from config.catalogue import CatalogueModel
-from config.hardware import GpuSharing, Hardware, Plan, plan, probe
+from config.hardware import LEAST_RANK, GpuSharing, Hardware, Plan, plan, probe
 from config.names import VersionName, untuned
 from config.paths import Paths
 from serving.adapters import adapters_here
 from store.database import Database
 from store.tables import Assistant
-
-LEAST_RANK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def planned(
     training_gpu: int = 1, context: int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for an engine that is started now, from the adapters that lie in the data folder; on this machine, if
-    `hardware` does not say otherwise. `sharing`: how tuning and serving live on one card; `training_gpu`: which other
+    `hardware` does not say otherwise. `sharing`: how tuning and serving live with cards; `training_gpu`: which other
     card tuning has; `context`: the setting, None: as many tokens as suit. Raises BadInput where it is too large."""
     assistants, rank = adapters_here(paths)
     return plan(

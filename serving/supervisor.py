@@ -7,14 +7,11 @@ the engine outlives its owner. Knows how an engine is started only through `serv
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 
 from pydantic import SecretStr
 
@@ -25,30 +22,22 @@ from config.names import VersionName, untuned
 from config.settings import Settings
 from serving.adapters import ensure_untuned
 from serving.client import EngineClient
-from serving.engine import launch, rotate
-from serving.failures import Failures, tried_again
+from serving.engine import launch
+from serving.engine_log import EngineLog
+from serving.failures import Failures
 from serving.handover import Succession, successor
 from serving.leashed import leashed
 from serving.metrics import ServingMetrics
 from serving.ownership import EngineRecord, Ownership, State
 from serving.pulse import HEALTH_EVERY, Pulse
 from serving.sizing import Size, planned
+from serving.status import Condition, EngineStatus, UsualStart
 from serving.wholeness import Wholeness
 from store.crypto import Cipher
 
-FIRST_GUESS_SECONDS = 75.0
 READY = "The engine is ready."
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """How the engine is, in a word and in a sentence; `seconds_left` until it is ready, None where nobody knows."""
-
-    state: State
-    sentence: str
-    seconds_left: float | None
 
 
 class EngineSupervisor:
@@ -62,16 +51,12 @@ class EngineSupervisor:
         self._settings = settings
         self.plan = self.plan_now()
         self._key = SecretStr(cipher.derive("engine"))
-        metrics = ServingMetrics(self.plan.max_cpu_loras)
-        self.client = EngineClient(
-            self.paths.engine_socket, self._key, self.plan.context, metrics, Wholeness(self.paths)
-        )
+        metrics, whole = ServingMetrics(self.plan.max_cpu_loras), Wholeness(self.paths)
+        self.client = EngineClient(self.paths.engine_socket, self._key, self.plan.context, metrics, whole)
         self.log_file = self.paths.logs / "engine.log"
+        self._log = EngineLog(self.log_file)
+        self.now = Condition(UsualStart(self.paths, self.model.name))
         self.ownership = Ownership(self.paths)
-        self._state: State = "off"
-        self._why = "The engine is not running."
-        self._began: float | None = None
-        """When the engine that is awaited was started, or will be; by the monotonic clock."""
         self._failures = Failures(self.log_file.name)
         self._engine: Succession | None = None
         self._exchanging = asyncio.Lock()
@@ -79,11 +64,11 @@ class EngineSupervisor:
         """Whether the engine's end was asked for by `restart`."""
         self.between_engines: Callable[[], Awaitable[None]] | None = None
         """Done before each start, at a moment when no engine lives on this home; it must not raise."""
-        self.notice = ""
-        """What is to be said besides while the engine is ready: a sentence, or nothing."""
+        self._former: Plan | None = None
+        """What ran before the plan that is to be tried for the first time."""
+        self.fell_back: Size | None = None
+        """Of the last plan by which the engine did not come up, so that it runs by the one before."""
         self._task: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-        self._log_full = False
 
     def plan_now(self) -> Plan:
         """For an engine that is started now: by the adapters that are there, and the settings."""
@@ -98,22 +83,14 @@ class EngineSupervisor:
         return self._engine.pid if self._engine is not None and self._engine.returncode is None else None
 
     @property
+    def retiring(self) -> bool:
+        """Whether an engine that serves no more still finishes answers."""
+        return self._engine is not None and self._engine.retiring
+
+    @property
     def status(self) -> EngineStatus:
         """How things stand now."""
-        since = time.monotonic() - self._began if self._began is not None else 0.0
-        if self._state in ("warming", "restarting") and self._began is not None:
-            return self.expected(self._state, self._why, since)
-        if self._state == "failed":
-            return EngineStatus("failed", tried_again(self._why, -since), self._usual_seconds() - since)
-        if self._state == "ready":
-            return EngineStatus("ready", f"{self._why} {self.notice}".strip(), 0.0)
-        return EngineStatus(self._state, self._why, None)
-
-    def expected(self, state: State, sentence: str, elapsed: float) -> EngineStatus:
-        """`sentence` with the time that is left of a start that began `elapsed` seconds ago, by the last one's."""
-        left = max(1.0, self._usual_seconds() - elapsed)
-        shown = max(5, 5 * round(left / 5))  # in steps, so that what is shown does not flicker
-        return EngineStatus(state, f"{sentence.rstrip('.')}; it takes about {shown} more seconds.", left)
+        return self.now.status
 
     def start(self) -> None:
         """Begin; returns at once. A second call does nothing."""
@@ -135,23 +112,21 @@ class EngineSupervisor:
         """Until the engine answers, for `timeout` seconds at most. Raises EngineUnavailable where it does not."""
         try:
             async with asyncio.timeout(timeout):
-                while self._state != "ready":
-                    if self._state in ("off", "failed"):
-                        raise EngineUnavailable(self.status.sentence)
-                    await self._changed.wait()
+                await self.now.until_ready()
         except TimeoutError:
             raise EngineUnavailable(self.status.sentence) from None
 
-    def rest(self, sentence: str) -> None:
+    def rest(self, sentence: str, seconds: float | None = None) -> None:
         """Have those who ask wait, as while it warms up, and tell them `sentence`: the engine lives but is not to be
-        asked. Raises EngineUnavailable where it is not ready."""
-        if self._state not in ("ready", "asleep"):
+        asked, for about so many seconds more as far as is known. Raises EngineUnavailable where it is not ready."""
+        if self.now.state not in ("ready", "asleep"):
             raise EngineUnavailable(self.status.sentence)
+        self.now.rests_until = None if seconds is None else time.monotonic() + seconds
         self._say("asleep", sentence)
 
     def rise(self) -> None:
         """The end of a rest, where the engine has not ended meanwhile: then its next start is the end."""
-        if self._state == "asleep":
+        if self.now.state == "asleep":
             self._say("ready", READY)
 
     async def hand_over(self, larger: Plan, versions: Sequence[VersionName]) -> None:
@@ -159,30 +134,38 @@ class EngineSupervisor:
         untuned first). Nothing is cut: see `serving.handover`.
 
         Raises EngineUnavailable where there is none to take over from, or the second did not become ready; the first
-        serves on then.
+        serves on then, and nothing of the second is left.
         """
         async with self._exchanging:
             engine = self._engine
-            if engine is None or self._state != "ready":
+            if engine is None or self.now.state != "ready":
                 raise EngineUnavailable(self.status.sentence)
-            second = await successor(self.model, larger, self.paths, self._key, versions)
-            if self._engine is not engine or self._state != "ready":
-                await second.end()
-                raise EngineUnavailable(self.status.sentence)
-            engine.pass_on(second)
-            self.plan, self._began = larger, time.monotonic()
+            try:
+                second = await successor(self.model, larger, self.paths, self._key, versions)
+                try:
+                    if self._engine is not engine or self.now.state != "ready":
+                        raise EngineUnavailable(self.status.sentence)
+                    engine.pass_on(second)
+                except BaseException:
+                    await second.end()
+                    raise
+            except OSError as error:  # a full disk, above all
+                raise EngineUnavailable(f"A second engine could not take over ({error.strerror}).") from error
+            self.plan, self.fell_back, self.now.began = larger, None, time.monotonic()
             self.client.metrics.handed_over(larger.max_cpu_loras, versions)
             self._say("ready", READY)
 
-    async def restart(self, larger: Plan) -> None:
-        """End the engine and start it by plan `larger`, for a moment at which nothing is under way. Returns when the
-        old one has ended. Raises EngineUnavailable where none runs."""
+    async def restart(self, plan: Plan) -> None:
+        """End the engine and start it by `plan`, for a moment at which nothing is under way. Returns when the old one
+        has ended. One that does not come up by that plan is started by the former one again, and `fell_back` has the
+        size that it was to have. Raises EngineUnavailable where none runs."""
         async with self._exchanging:
             engine = self._engine
-            if engine is None or self._state != "ready":
+            if engine is None or self.now.state != "ready":
                 raise EngineUnavailable(self.status.sentence)
-            self.plan, self._asked_for = larger, True
-            self._say("restarting", "The engine is being started again, larger.")
+            larger = Size.of(plan) != Size.of(self.plan)
+            self._former, self.plan, self._asked_for = self.plan if larger else None, plan, True
+            self._say("restarting", f"The engine is being started again{', larger' if larger else ''}.")
             await engine.end()
 
     async def _keep_running(self) -> None:
@@ -199,17 +182,24 @@ class EngineSupervisor:
             except Exception:
                 log.exception("the engine's supervisor broke")
                 wrong = "The engine cannot be run because of an error in Parlance itself, and the log says more."
+            self._fall_back(ready_for)
             asked_for, self._asked_for = self._asked_for, False
             if asked_for and wrong is None:
                 continue
             pause = self._failures.one_more(ready_for)
-            self._began = time.monotonic() + pause
+            self.now.began = time.monotonic() + pause
             if wrong is not None or self._failures.many:
                 self._say("failed", wrong or self._failures.sentence)
             else:
                 self._say("restarting", "The engine ended unexpectedly and is being started again.")
             log.warning("the engine ended and is started again in %.0f s; see %s", pause, self.log_file)
             await asyncio.sleep(pause)
+
+    def _fall_back(self, ready_for: float) -> None:
+        """To the former plan, where no engine came up by the one that it was exchanged for."""
+        if self._former is not None and not self._asked_for and ready_for == 0.0:
+            log.warning("the engine did not come up by its new plan and is started by the one before")
+            self.plan, self._former, self.fell_back = self._former, None, Size.of(self.plan)
 
     async def _own(self) -> None:
         """Until this process owns the home's engine and nothing of a former one runs."""
@@ -224,7 +214,7 @@ class EngineSupervisor:
         """Start an engine and stay with it until it has ended; for how many seconds it was ready."""
         if self.between_engines is not None:
             await self.between_engines()
-        began = self._began = time.monotonic()
+        began = self.now.began = time.monotonic()
         await self._make_untuned()  # it also says which layers the engine keeps adapter slots for
         first = await launch(self.model, self.plan, self.paths, self._key.get_secret_value())
         self._engine = engine = Succession(first, self.paths.engine_socket)
@@ -234,7 +224,9 @@ class EngineSupervisor:
             if not await self._becomes_ready(ended):
                 return 0.0
             ready = time.monotonic()
-            self._remember_seconds(ready - began)
+            self.now.usual.remember(ready - began)
+            if self._former is not None:  # the plan has proved itself
+                self._former = self.fell_back = None
             self._say("ready", READY)
             await self._watch(ended)
             return time.monotonic() - ready
@@ -247,7 +239,7 @@ class EngineSupervisor:
     def _starting(self) -> tuple[State, str]:
         if self._failures.many:
             return "restarting", f"{self._failures.sentence}; it is being tried again."
-        if self._state == "warming":
+        if self.now.state == "warming":
             return "warming", "The engine is warming up."
         return "restarting", "The engine is being started again."
 
@@ -270,24 +262,14 @@ class EngineSupervisor:
         pulse = Pulse(self.client, lambda: self.pid)
         while not ended.done() and not pulse.lost:
             beat = await pulse.look()
-            if beat == "well" and self._state == "unwell":
+            if beat == "well" and self.now.state == "unwell":
                 log.info("the engine answers again")
                 self._say("ready", READY)
-            elif beat != "well" and not ended.done() and self._state == "ready":
+            elif beat != "well" and not ended.done() and self.now.state == "ready":
                 log.warning("the engine does not answer%s", ", because it was stopped" if beat == "stopped" else "")
                 self._say("unwell", "The engine does not answer; if it stays so, it is started again by itself.")
-            self._keep_log_small()
+            self._log.keep_small()
             await asyncio.wait({ended}, timeout=HEALTH_EVERY)
-
-    def _keep_log_small(self) -> None:
-        try:
-            rotate(self.log_file)
-        except OSError as error:  # a full disk, above all: no reason to end an engine that answers
-            if not self._log_full:
-                log.warning("%s cannot be moved on (%s); free some space on its disk", self.log_file, error.strerror)
-            self._log_full = True
-        else:
-            self._log_full = False
 
     async def _make_untuned(self) -> None:
         """The zero adapter; made in another process, since that loads torch."""
@@ -303,20 +285,8 @@ class EngineSupervisor:
                 await maker.end()
         await asyncio.to_thread(ensure_untuned, self.paths, self.model)
 
-    def _usual_seconds(self) -> float:
-        try:
-            return float(json.loads((self.paths.run / "engine-start.json").read_text())[self.model.name])
-        except (OSError, ValueError, KeyError, TypeError):
-            return FIRST_GUESS_SECONDS
-
-    def _remember_seconds(self, seconds: float) -> None:
-        with suppress(OSError):  # the next start is guessed from the one before
-            (self.paths.run / "engine-start.json").write_text(json.dumps({self.model.name: round(seconds, 1)}))
-
     def _say(self, state: State, sentence: str) -> None:
-        self._state, self._why = state, sentence
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self.now.say(state, sentence)
         if self.ownership.held:
             try:
                 self.ownership.write(self._record())
@@ -328,10 +298,10 @@ class EngineSupervisor:
             owner=os.getpid(),
             socket=str(self.paths.engine_socket),
             pid=self.pid or 0,
-            started=time.time() - (time.monotonic() - (self._began or time.monotonic())),
+            started=time.time() - (time.monotonic() - (self.now.began or time.monotonic())),
             model=self.model.name,
             context=self.plan.context,
-            state=self._state,
-            sentence=self._why,
+            state=self.now.state,
+            sentence=self.now.sentence,
             size=Size.of(self.plan),
         )

@@ -11,7 +11,7 @@ from config.errors import EngineUnavailable
 from config.names import VersionName
 from serving.client import Finished, Piece, Sampling
 from serving.prompt import Message
-from serving.supervisor import EngineStatus
+from serving.status import EngineStatus
 
 
 class Words:

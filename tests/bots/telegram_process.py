@@ -25,7 +25,7 @@ from config.settings import load_settings
 from serving.client import Finished, Piece, Sampling
 from serving.lease import engine_lease
 from serving.prompt import Message
-from serving.supervisor import EngineStatus
+from serving.status import EngineStatus
 from store.crypto import load_cipher
 from store.database import open_database
 from store.tables import Account

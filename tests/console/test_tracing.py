@@ -29,7 +29,7 @@ from console.tracing import traced
 from engine_stub import engine_stub
 from fake_engine import words
 from serving.router import set_route
-from serving.supervisor import EngineStatus
+from serving.status import EngineStatus
 from store.assistants import add_assistant
 from store.database import open_database
 

@@ -18,7 +18,7 @@ from bots.discord.connector import DiscordConnector
 from bots.seams import base_model_tokenizer
 from config.settings import load_settings
 from serving.client import EngineClient
-from serving.supervisor import EngineStatus
+from serving.status import EngineStatus
 from store.accounts import list_accounts
 from store.database import open_database
 

@@ -13,8 +13,8 @@ from config.catalogue import find_model
 RANK = 8
 
 
-def random_adapter(folder: Path, seed: int, strength: float = 0.06) -> Path:
-    """Writes one, of rank 8 and drawn from `seed`, into the new `folder`; returns it."""
+def random_adapter(folder: Path, seed: int, strength: float = 0.06, rank: int = RANK) -> Path:
+    """Writes one, of `rank` and drawn from `seed`, into the new `folder`; returns it."""
     folder.mkdir(parents=True)
     location = find_model("demo").location
     shape = json.loads((Path(location) / "config.json").read_text())
@@ -30,12 +30,12 @@ def random_adapter(folder: Path, seed: int, strength: float = 0.06) -> Path:
     for layer in range(shape["num_hidden_layers"]):
         for path, (size_in, size_out) in sizes.items():
             prefix = f"base_model.model.model.layers.{layer}.{path}"
-            tensors[f"{prefix}.lora_A.weight"] = random.normal(0, strength, (RANK, size_in)).astype(np.float32)
-            tensors[f"{prefix}.lora_B.weight"] = random.normal(0, strength, (size_out, RANK)).astype(np.float32)
+            tensors[f"{prefix}.lora_A.weight"] = random.normal(0, strength, (rank, size_in)).astype(np.float32)
+            tensors[f"{prefix}.lora_B.weight"] = random.normal(0, strength, (size_out, rank)).astype(np.float32)
     save_file(tensors, folder / "adapter_model.safetensors")
     config = {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": location, "r": RANK,
-        "lora_alpha": 2 * RANK, "lora_dropout": 0.0, "bias": "none", "inference_mode": True,
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": location, "r": rank,
+        "lora_alpha": 2 * rank, "lora_dropout": 0.0, "bias": "none", "inference_mode": True,
         "target_modules": sorted(path.split(".")[1] for path in sizes),
     }  # fmt: skip
     (folder / "adapter_config.json").write_text(json.dumps(config))

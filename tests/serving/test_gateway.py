@@ -19,9 +19,11 @@ from waiting import until
 from config.errors import EngineUnavailable, TooLong
 from config.names import VersionName
 from config.settings import Settings
+from serving import entrance
 from serving.gateway import asking
 from serving.gateway.limits import Windows
 from serving.gateway.tool_calls import CallReader
+from serving.status import EngineStatus
 from store.database import Database
 from store.keys import revoke_key
 from store.tables import Assistant, Version
@@ -329,6 +331,43 @@ async def test_where_it_is_known_to_take_longer_than_the_deadline_a_client_is_to
     async with door.client() as client:
         with pytest.raises(openai.InternalServerError, match="The engine failed"):
             await client.chat.completions.create(model="harbour", messages=HELLO)
+
+
+async def test_once_it_is_known_that_the_engine_rests_for_longer_nobody_waits_for_nothing(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entrance, "LOOK_AGAIN_SECONDS", 0.05)
+    door.engine.be("asleep", "The assistants rest while ada learns.")
+    waiting = [asyncio.create_task(door.ask()) for _ in range(3)]
+    await until(lambda: door.line.taken == 3)
+    told = "The assistants rest while ada learns, for about 20 minutes more."
+    door.engine.status = EngineStatus("asleep", told, 1200.0)
+    for answer in await asyncio.gather(*waiting):
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "60"
+        assert refusal(answer)["message"] == told
+    assert door.line.taken == 0 and not door.engine.requests
+    waiting = [asyncio.create_task(door.ask())]
+    door.engine.status = EngineStatus("asleep", told, 200.0)  # that is in time
+    await until(lambda: door.line.taken == 1)
+    door.engine.be("ready", "The engine is ready.")
+    assert (await waiting[0]).status_code == 200
+
+
+async def test_nobody_stands_in_line_for_an_engine_that_will_not_be_there_in_time(
+    database: Database, settings: Settings
+) -> None:
+    await two_assistants(database)
+    engine = ToldEngine()
+    engine.be("asleep", "The assistants rest.")
+    async with running(database, settings, engine, ToolWords(), requests=1, longest=2) as door:
+        first = asyncio.create_task(door.ask())
+        await until(lambda: door.line.taken == 1)
+        engine.status = EngineStatus("asleep", "The assistants rest for about 20 minutes more.", 1200.0)
+        late = await door.ask()
+        assert late.status_code == 503 and "20 minutes" in refusal(late)["message"]
+        assert door.line.waiting == 0
+        engine.be("ready", "The engine is ready.")
+        assert (await first).status_code == 200
 
 
 async def test_a_full_line_before_an_engine_that_is_away_is_no_fault_of_the_others(

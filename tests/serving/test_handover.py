@@ -4,80 +4,28 @@ behind. Mostly with processes that stand in for engines; once with real ones, un
 from __future__ import annotations
 
 import asyncio
-import sys
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+import errno
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
-from adapter_making import random_adapter
 from running_engine import RunningEngine
+from standing_in import HELLO, ONE, SERVING, WAIT, gone, living, outgrow, says, until
 
-from config.catalogue import CatalogueModel, find_model
 from config.errors import EngineUnavailable
-from config.hardware import Plan
 from config.names import VersionName
-from config.settings import Settings
 from serving import handover, resizing
-from serving.adapters import ensure_untuned, publish
 from serving.client import Piece, Sampling
 from serving.handover import under_way
-from serving.prompt import Message
+from serving.leashed import Leashed
 from serving.resizing import Resizing
 from serving.supervisor import EngineSupervisor
-from store.assistants import add_assistant, find_assistant
-from store.crypto import load_cipher
 from store.database import Database
-
-STAND_IN = Path(__file__).with_name("stand_in_engine.py")
-HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
-WAIT: list[Message] = [{"role": "user", "content": "wait"}]
-ONE = Sampling(max_tokens=1, temperature=0.0)
-SERVING = 12
-"""Assistants with a version in service: more than a fresh engine has slots."""
-
-
-def stand_in(model: CatalogueModel, plan: Plan, socket: Path, targets: Sequence[str]) -> list[str]:
-    return [sys.executable, str(STAND_IN), str(socket)]
-
-
-@pytest.fixture
-async def supervisor(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EngineSupervisor]:
-    """One whose engines are processes that stand in for them; ready."""
-    monkeypatch.setattr("serving.engine.command_line", stand_in)
-    settings.paths.ensure()
-    ensure_untuned(settings.paths, find_model("demo"))
-    made = EngineSupervisor(settings, load_cipher(settings.paths.key_file, None))
-    made.start()
-    await made.wait_ready(timeout=60)
-    yield made
-    await made.stop()
-
-
-async def says(supervisor: EngineSupervisor, messages: list[Message] = HELLO) -> str:
-    return (await supervisor.client.answer(supervisor.untuned, messages, ONE)).text
 
 
 async def hand_over(supervisor: EngineSupervisor) -> None:
     await supervisor.hand_over(replace(supervisor.plan, max_loras=24), [supervisor.untuned])
-
-
-def living(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-async def until(truth: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not truth():
-        assert time.monotonic() < deadline, "it did not come true"
-        await asyncio.sleep(0.02)
-
-
-async def gone(pid: int) -> None:
-    await until(lambda: not living(pid))
 
 
 async def test_an_answer_under_way_ends_where_it_began_and_new_ones_come_from_the_new_engine(
@@ -123,7 +71,7 @@ async def test_a_second_engine_that_does_not_start_changes_nothing(
     supervisor: EngineSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await says(supervisor)
-    monkeypatch.setattr("serving.engine.command_line", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.setattr("serving.engine.command_line", lambda *_: ["false"])
     with pytest.raises(EngineUnavailable, match="did not start"):
         await hand_over(supervisor)
     assert await says(supervisor) == first
@@ -131,15 +79,38 @@ async def test_a_second_engine_that_does_not_start_changes_nothing(
     assert supervisor.plan.max_loras != 24
 
 
-async def outgrow(database: Database, supervisor: EngineSupervisor) -> None:
-    """More versions in service than the engine has slots."""
-    for number in range(SERVING):
-        name = VersionName(f"grown-{number}", 1)
-        staged = random_adapter(supervisor.paths.jobs / f"grown-{number}", number)
-        publish(staged, supervisor.paths.adapter(name), {"base_model": "demo"})
-        async with database.session() as session:
-            await add_assistant(session, name.assistant, "Be kind.", "demo")
-            (await find_assistant(session, name.assistant)).in_service = 1
+async def test_a_second_engine_that_cannot_take_over_is_ended_and_the_first_serves_on(
+    supervisor: EngineSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, seconds = await says(supervisor), list[int]()
+
+    async def ready_without_a_socket(*given: object) -> Leashed:
+        made = await handover.successor(*given)  # type: ignore[arg-type]
+        seconds.append(made.pid)
+        handover._beside(supervisor.paths.engine_socket, handover.NEXT).unlink()
+        return made
+
+    monkeypatch.setattr("serving.supervisor.successor", ready_without_a_socket)
+    with pytest.raises(EngineUnavailable, match="could not take over"):
+        await hand_over(supervisor)
+    await gone(seconds[0])
+    assert await says(supervisor) == first
+    assert (supervisor.status.state, supervisor.retiring) == ("ready", False)
+    assert not handover._beside(supervisor.paths.engine_socket, handover.LAST).exists()
+
+
+async def test_a_full_disk_keeps_a_second_engine_from_starting_in_words(
+    supervisor: EngineSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await says(supervisor)
+
+    async def full(*given: object) -> Leashed:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(handover, "launch", full)
+    with pytest.raises(EngineUnavailable, match="No space left"):
+        await hand_over(supervisor)
+    assert await says(supervisor) == first
 
 
 async def test_an_engine_that_is_too_small_says_so_and_is_exchanged_once_it_is_quiet(

@@ -8,7 +8,7 @@ import pytest
 from adapter_making import random_adapter
 
 from config.catalogue import GIB, find_model
-from config.hardware import Hardware, plan
+from config.hardware import Gpu, Hardware, plan
 from config.names import VersionName
 from config.settings import Settings
 from console.doctor import engine_size
@@ -88,7 +88,8 @@ async def test_the_doctor_and_the_status_say_when_the_engine_is_too_small(
     assert told.level == "warning"
     assert "13 adapters are in use, and the engine was started for 8 at once" in told.found
     assert "quiet moment" in told.advice
-    supervisor._state, supervisor._why, supervisor.notice = "ready", "The engine is ready.", f"But {told.found}."
+    supervisor.now.say("ready", "The engine is ready.")
+    supervisor.now.notice = f"{told.found}."
     assert "13 adapters" in supervisor.status.sentence
     supervisor.ownership.release()
 
@@ -102,6 +103,22 @@ def test_a_second_engine_is_started_only_where_memory_allows_both(settings: Sett
     supervisor.plan = on_card
     assert second_fits(supervisor, on_card)
     assert not second_fits(supervisor, replace(on_card, gpu_memory_share=0.9))
+    half = replace(on_card, gpu_memory_share=0.5)
+    supervisor.plan = half
+    assert not second_fits(supervisor, half), "drivers and contexts take their part of a card"
+    supervisor.plan = on_card
+    for sharing, fits in (("reserve", False), ("sleep", True)):
+        beside = replace(on_card, training_share=0.2, sharing=sharing)  # type: ignore[arg-type]
+        assert second_fits(supervisor, beside) == fits, "what is kept for tuning is not free"
+
+
+def test_on_a_card_that_is_shared_by_plan_there_is_no_room_for_a_second_engine(settings: Settings) -> None:
+    settings.paths.ensure()
+    supervisor = EngineSupervisor(settings, load_cipher(settings.paths.key_file, None))
+    card = replace(LAPTOP, memory=128 * GIB, gpus=(Gpu("a card", 80 * GIB),))
+    for sharing in ("reserve", "sleep"):
+        supervisor.plan = plan(card, DEMO, sharing=sharing)  # type: ignore[arg-type]
+        assert not second_fits(supervisor, plan(card, DEMO, assistants=50, sharing=sharing))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("config", ["", "{", "[]", "{}", '{"r": null}', '{"r": 9999}'])
