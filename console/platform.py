@@ -79,7 +79,8 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
     entrance = Entrance(engine, engine.plan.max_requests)  # one for all who wait for answers
     tokenizer = base_model_tokenizer(settings)
     conversation = Conversation(database, settings, engine, tokenizer, entrance=entrance)
-    runner = JobRunner(database, settings, ready, Sharing(database, settings, engine))
+    resizing = Resizing(database, engine)
+    runner = JobRunner(database, settings, ready, Sharing(database, settings, engine), resizing.make_room)
     app = create_app(conversation, announce=_show_code)
     readiness = Readiness(engine, lambda: engine.client.warm(engine.untuned), settings.home)
     add_health(app, database, PlatformMetrics(database, engine, entrance), readiness, settings.metrics_token)
@@ -105,7 +106,7 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
         engine.start()
         behind = [
             _behind("jobs", runner.run_forever()),
-            _behind("size", Resizing(database, engine).run_forever()),
+            _behind("size", resizing.run_forever()),
             _behind("schedule", Scheduler(database).run_forever()),
             _behind("retention", keeper.run_forever()),
             _behind("preparing", conversation.prepare()),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -39,6 +40,8 @@ from tuning.training.planned import run_for
 from tuning.training.process import TrainerKilled, run_training
 from tuning.training.run import Method, RunFolder, write_whole
 
+MakeRoom = Callable[[int], AsyncGenerator[str]]
+"""Ends once the engine takes adapters of a rank; meanwhile it gives, again and again, what is waited for."""
 LOOK_EVERY = 0.5
 TRAINER_STARTS = 3
 
@@ -51,17 +54,19 @@ class Cancelled(Exception):
 
 class JobSteps:
     """One job on its way. `engine` gives a client of the engine that will serve, for as long as it is held; `sharing`
-    gives it room to learn beside that engine."""
+    gives it room to learn beside that engine; `make_room` has the engine take an adapter of its rank (None: it does, as
+    one that is started when it is asked for)."""
 
     def __init__(
         self, database: Database, settings: Settings, engine: EngineSource, job: Job, assistant: Assistant,
-        sharing: Sharing | None = None,
+        sharing: Sharing | None = None, make_room: MakeRoom | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._settings = settings
         self._engine = engine
         self._job = job
         self._sharing = sharing or Sharing(database, settings, None)
+        self._make_room = make_room
         self._assistant = assistant
         self._model = find_model(assistant.base_model)
         self._name = VersionName(assistant.name, job.version or 0)
@@ -208,6 +213,10 @@ class JobSteps:
 
     async def _measure(self) -> Report:
         await self._tell("measuring", 0.0, "Waiting for the engine", force=True)
+        if self._make_room is not None:
+            async with aclosing(self._make_room(self._run.read_settings().rank)) as waiting:
+                async for sentence in waiting:
+                    await self._tell("measuring", 0.0, sentence, force=True)
         await asyncio.to_thread(ensure_untuned, self._settings.paths, self._model)
         tokenizer = await asyncio.to_thread(ChatTokenizer, self._model.location)
         case = await self._case()

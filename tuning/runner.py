@@ -26,7 +26,7 @@ from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Job
 from tuning.insisting import EngineSource
-from tuning.job_steps import LOOK_EVERY, Cancelled, JobSteps
+from tuning.job_steps import LOOK_EVERY, Cancelled, JobSteps, MakeRoom
 from tuning.jobs import ACTIVE
 from tuning.setback import Setback, pause, setback
 from tuning.sharing import Sharing
@@ -54,16 +54,18 @@ class JobRunner:
     """Takes queued jobs in order and runs them to their verdict.
 
     `engine` gives a client of the engine that will serve, for as long as it is held; `sharing` how its jobs live beside
-    an engine of this process (None: there is none).
+    an engine of this process, and `make_room` how that engine comes to take what they make (None: there is none).
     """
 
     def __init__(
-        self, database: Database, settings: Settings, engine: EngineSource, sharing: Sharing | None = None
-    ) -> None:
+        self, database: Database, settings: Settings, engine: EngineSource, sharing: Sharing | None = None,
+        make_room: MakeRoom | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._settings = settings
         self._engine = engine
         self._sharing = sharing
+        self._make_room = make_room
         self._lock: IO[str] | None = None
         self._aside: dict[int, Aside] = {}
 
@@ -146,7 +148,7 @@ class JobRunner:
         return job, assistant
 
     async def _run(self, job: Job, assistant: Assistant) -> None:
-        steps = JobSteps(self._database, self._settings, self._engine, job, assistant, self._sharing)
+        steps = JobSteps(self._database, self._settings, self._engine, job, assistant, self._sharing, self._make_room)
         working = asyncio.create_task(self._work(job, steps))
         asked = False
         try:

@@ -7,7 +7,18 @@ import pytest
 
 from config.catalogue import CATALOGUE, DEMO_FOLDER, GIB, find_model, fits
 from config.errors import BadInput
-from config.hardware import ENGINE_RANKS, Gpu, Hardware, plan, probe
+from config.hardware import (
+    ENGINE_RANKS,
+    FEWEST_SLOTS,
+    LARGEST_TRAINED,
+    LEAST_RANK,
+    SLOTS_SHARE,
+    Gpu,
+    Hardware,
+    plan,
+    probe,
+)  # fmt: skip
+from tuning.training.run import MANY_EXAMPLES, rank_for
 
 LAPTOP = Hardware(2, 16 * GIB, 12 * GIB, 100 * GIB, frozenset(), ())
 WORKSTATION = replace(LAPTOP, cores=16, memory=128 * GIB, gpus=(Gpu("a card", 24 * GIB),))
@@ -44,6 +55,38 @@ def test_the_engines_rank_is_one_it_accepts_and_large_enough(rank: int) -> None:
     made = plan(LAPTOP, find_model("demo"), rank=rank)
     assert made.max_lora_rank in ENGINE_RANKS
     assert made.max_lora_rank >= rank
+
+
+@pytest.mark.parametrize("name", [model.name for model in CATALOGUE])
+@pytest.mark.parametrize("machine", [LAPTOP, WORKSTATION], ids=["laptop", "workstation"])
+def test_training_makes_adapters_as_large_as_an_engine_here_has_room_for(machine: Hardware, name: str) -> None:
+    model = find_model(name)
+    made = plan(machine, model)
+    assert made.max_lora_rank == LEAST_RANK, "an engine is as small as what lies there allows"
+    assert made.training_rank in ENGINE_RANKS and LEAST_RANK <= made.training_rank <= LARGEST_TRAINED
+    device = machine.gpus[0].memory if machine.gpus else machine.memory
+    bytes_each = 2 if made.dtype == "bfloat16" else 4
+
+    def takes(rank: int) -> float:
+        return FEWEST_SLOTS * model.adapter_bytes(rank, bytes_each) / device
+
+    assert takes(made.training_rank) <= SLOTS_SHARE or made.training_rank == LEAST_RANK
+    grown = plan(machine, model, rank=made.training_rank)
+    assert grown.max_lora_rank == made.training_rank and grown.max_loras >= FEWEST_SLOTS
+    assert any(f"adapters up to rank {made.training_rank}" in reason for reason in made.reasons)
+
+
+def test_where_memory_is_short_training_makes_smaller_adapters() -> None:
+    ranks = [plan(replace(LAPTOP, memory=size * GIB), find_model("qwen3-1.7b")).training_rank for size in (4, 16, 64)]
+    assert ranks == sorted(ranks)
+    assert (ranks[0], ranks[-1]) == (LEAST_RANK, LARGEST_TRAINED)
+
+
+def test_many_examples_and_whole_weights_get_adapters_of_a_larger_rank_than_an_engine_starts_with() -> None:
+    made = plan(LAPTOP, find_model("demo"))
+    assert rank_for("lora", MANY_EXAMPLES, made.training_rank) == 32 > made.max_lora_rank
+    assert rank_for("full", 100, made.training_rank) == rank_for("partial", 100, made.training_rank) == LARGEST_TRAINED
+    assert rank_for("lora", 100, made.training_rank) == 16
 
 
 def test_more_assistants_get_more_slots() -> None:

@@ -32,7 +32,7 @@ def run_for(
         threads=hardware.training_threads,
         context=hardware.learnt_context,
         method=method,
-        rank=rank_for(method, examples, hardware.max_lora_rank),
+        rank=rank_for(method, examples, hardware.training_rank),
         batch_tokens=BATCH_TOKENS[hardware.device],
         replay_share=replay_share,
     )
