@@ -234,7 +234,8 @@ def engine_status(conversation: Conversation) -> dict[str, Any]:
     """The engine's state as the page shows it. Seconds."""
     status = conversation.engine.status
     left = status.seconds_left
-    return {"state": status.state, "sentence": status.sentence, "seconds_left": None if left is None else round(left)}
+    return {"state": status.state, "sentence": status.sentence, "notice": status.notice,
+            "seconds_left": None if left is None else round(left)}  # fmt: skip
 
 
 async def event_lines(hub: Hub, session: Session, cursor: str, conversation: Conversation) -> AsyncIterator[str]:

@@ -13,7 +13,7 @@ from playwright.async_api import Page, async_playwright, expect
 from sqlalchemy import update
 from web_server import Site
 
-from serving.supervisor import EngineStatus
+from serving.status import EngineStatus
 from store.assistants import add_assistant
 from store.tables import Job, Version
 
@@ -218,6 +218,21 @@ async def test_while_the_engine_warms_the_page_says_so_and_the_answer_comes_by_i
     await expect(whole_answers(page)).to_have_text("Hello there.")
     await expect(page.locator("#banner")).to_be_hidden()
     await expect(page.locator(".notice")).to_have_count(0)
+
+
+async def test_what_is_amiss_with_a_ready_engine_is_said_quietly_and_goes_when_it_is_over(page, fake_engine):
+    notice = "13 adapters are in use: a larger engine takes its place, and nobody has to wait for it."
+    fake_engine.status = EngineStatus("ready", f"The engine is ready. {notice}", 0.0, notice)
+    banner = page.locator("#banner")
+    await expect(banner).to_have_text(notice)
+    await expect(page.locator("#state-words")).to_have_text("Ready")
+    await expect(page.locator("#banner .spinner")).to_be_hidden()
+    quiet = await banner.evaluate("node => getComputedStyle(node).backgroundColor")
+    fake_engine.be("unwell", "The engine does not answer.")
+    await expect(banner).to_contain_text("does not answer")
+    assert await banner.evaluate("node => getComputedStyle(node).backgroundColor") != quiet, "an alarm looks otherwise"
+    fake_engine.be("ready", "The engine is ready.")
+    await expect(banner).to_be_hidden()
 
 
 async def test_the_address_from_the_terminal_makes_an_operator_and_the_code_leaves_the_address(page, site, database):

@@ -119,12 +119,13 @@ function showStatus(next) {
   $("state").title = online ? next.sentence : "";
   $("state-words").textContent = online ? STATES[next.state] || next.state : "Offline";
   const banner = $("banner");
-  banner.hidden = online && next.state === "ready";
-  banner.toggleAttribute("data-still", online && (next.state === "failed" || next.state === "off"));
+  banner.hidden = online && next.state === "ready" && !next.notice;
+  banner.toggleAttribute("data-still", online && ["ready", "failed", "off"].includes(next.state));
+  banner.toggleAttribute("data-aside", online && next.state === "ready");
   if (!online) $("banner-words").textContent = "The connection was lost; trying to reach it again.";
   else if (["warming", "restarting", "unwell", "asleep"].includes(next.state)) {
     $("banner-words").textContent = `${next.sentence} You can write already.`;
-  } else $("banner-words").textContent = next.sentence;
+  } else $("banner-words").textContent = next.state === "ready" ? next.notice || "" : next.sentence;
 }
 
 function showOnline(now) {
