@@ -51,9 +51,9 @@ class Settings(BaseSettings):
         None, min_length=16, description="who has it may read /metrics from anywhere; without one, this machine may"
     )
     gpu_sharing: GpuSharing = Field(
-        "reserve", description="tuning beside serving on one GPU: reserve memory, sleep meanwhile, or a separate GPU"
+        "reserve", description="tuning beside serving on one GPU: reserve memory, sleep meanwhile, or separate: another"
     )
-    training_gpu: int = Field(1, ge=0, description="number of the GPU that tuning uses where gpu_sharing is separate")
+    training_gpu: int = Field(1, ge=0, description="number of the other GPU, to tune on where gpu_sharing is separate")
     traces: str | None = Field(None, description="where OpenTelemetry's traces go, over OTLP: http://host:4318")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"

@@ -188,6 +188,15 @@ class EngineClient:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return b""
 
+    async def loaded(self) -> list[VersionName]:
+        """Every version that this engine has loaded since it started, whoever asked. Raises EngineUnavailable."""
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS), self._http.get("/v1/models") as answer:
+                cards = json.loads(await answer.read()).get("data", [])
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise EngineUnavailable("The engine does not say what it has loaded; try again in a minute.") from error
+        return [VersionName.parse(card["id"]) for card in cards if card["parent"]]
+
     async def stream(
         self, version: VersionName, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Piece | Finished]:

@@ -1,10 +1,10 @@
-"""One GPU for serving and tuning: what a job does about it before it learns, and after.
+"""GPUs for serving and tuning: what a job does about them before it learns, and after.
 
 `reserve`: memory was split when the engine was started; tuning keeps to its share. `sleep`: the engine finishes what it
 answers, sleeps, and gives the card to tuning; who asks meanwhile waits and is told; before anybody is answered again,
-every version in service must score a conversation as it did before, else the engine is started anew. `separate`: tuning
-runs on another card. Where there is no GPU, or no engine of this process to mind, there is nothing to do. Knows nothing
-of what is learnt.
+every version that is in service, or that the engine has loaded since it started, must score a conversation as it did
+before, else the engine is started anew. `separate`: tuning runs on another card. Where there is no GPU, or no engine of
+this process to mind, there is nothing to do. Knows nothing of what is learnt.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy import select
 
 from config.errors import EngineUnavailable, JobFailed, ParlanceError
-from config.hardware import WHOLE_CARD, Hardware, Plan, probe
+from config.hardware import WHOLE_CARD, Hardware, Plan, no_other_card, probe
 from config.names import VersionName
 from config.paths import Paths
 from config.settings import Settings
@@ -33,6 +33,8 @@ from tuning.gate.parity import LIMITS
 from tuning.training.run import MEMORY_SHARE_VARIABLE
 
 AT_ONCE = 4
+MOST_CHECKED = 256
+"""Of the versions that the engine has loaded, besides those in service: the last ones."""
 CHECKED: list[Message] = [
     {"role": "user", "content": "Good morning! Could you tell me how to get to the station?"},
     {"role": "assistant", "content": "Sure, go down the road and turn left at the bridge. When does your train leave?"},
@@ -58,15 +60,15 @@ class ServingEngine(Protocol):
         """Until it answers."""
         ...
 
-    def rest(self, sentence: str) -> None:
-        """Have those who ask wait, and tell them why."""
+    def rest(self, sentence: str, seconds: float | None = None) -> None:
+        """Have those who ask wait, and tell them why, and for about how many seconds more where that is known."""
         ...
 
     def rise(self) -> None:
         """The end of it."""
         ...
 
-    async def restart(self, larger: Plan) -> None:
+    async def restart(self, plan: Plan) -> None:
         """End it and start it by this plan."""
         ...
 
@@ -83,7 +85,7 @@ class Room:
         """Say how long it still takes to those who wait for the engine, where it sleeps."""
         if self.resting is not None:
             with suppress(EngineUnavailable):  # it has ended, and says so itself
-                self.resting.rest(resting_sentence(self.who, seconds_left))
+                self.resting.rest(resting_sentence(self.who, seconds_left), seconds_left)
 
 
 class Sharing:
@@ -122,13 +124,13 @@ class Sharing:
     async def asleep(self, assistant: str, engine: ServingEngine) -> AsyncIterator[None]:
         """The engine sleeps; afterwards it answers as before, or is started anew."""
         await engine.wait_ready()
-        versions = [engine.untuned, *await self._in_service()]
-        before = await scores(engine.client, versions)
+        engine.rest(resting_sentence(assistant, None))  # at once: from now on nobody else may exchange it
         sleeper = Sleeper(engine.paths.engine_socket)
-        engine.rest(resting_sentence(assistant, None))
+        before: Scores = {}
         try:
+            before = await scores(engine.client, await self._checked(engine))
             await sleeper.sleep()
-            log.info("the engine sleeps", versions=len(versions))
+            log.info("the engine sleeps", versions=len(before))
             yield
         finally:
             await self._woken(engine, sleeper, before)
@@ -137,11 +139,10 @@ class Sharing:
         """Awake, and every version as it was. Where that cannot be had the engine is started again, which can."""
         try:
             await sleeper.wake()
-            after = await scores(engine.client, list(before))
-            wrong = changed(before, after, LIMITS[engine.plan.dtype])
+            wrong = changed(before, await scores(engine.client, list(before)), LIMITS[engine.plan.dtype])
         except ParlanceError as error:
             log.warning("the engine did not wake and is started again", why=str(error))
-            wrong = list(before)
+            wrong = [engine.untuned, *before]
         engine.rise()
         if not wrong:
             log.info("the engine is awake, every version as before", versions=len(before))
@@ -151,6 +152,12 @@ class Sharing:
             await engine.restart(engine.plan)
         except EngineUnavailable as error:  # it has ended by itself, and is being started already
             log.warning("the engine is being started again already", why=str(error))
+
+    async def _checked(self, engine: ServingEngine) -> list[VersionName]:
+        """Whose answers are compared: the untuned model, what is in service, and what else the engine may hold, asked
+        for by number or before a rollback. What it has not loaded it reads from its folder, asleep or not."""
+        loaded = await engine.client.loaded()
+        return list(dict.fromkeys([engine.untuned, *await self._in_service(), *loaded[-MOST_CHECKED:]]))
 
     async def _in_service(self) -> list[VersionName]:
         serving = select(Assistant.name, Assistant.in_service).where(Assistant.in_service.is_not(None))
@@ -162,11 +169,9 @@ class Sharing:
         found = self._hardware
         hardware = found if found is not None else await asyncio.to_thread(probe, self._settings.home)
         number = self._settings.training_gpu
-        if number >= len(hardware.gpus):
-            raise JobFailed(
-                f"There is no GPU number {number} here to tune on; set training_gpu to another one, or gpu_sharing to "
-                "sleep or reserve."
-            )
+        why = no_other_card(hardware, number)
+        if why is not None:
+            raise JobFailed(why)
         return _visible(number)
 
 

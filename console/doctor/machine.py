@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from config.catalogue import find_model, fits
-from config.hardware import GIB, Hardware
+from config.hardware import GIB, Hardware, no_other_card
 from config.settings import Settings
 from console.doctor.finding import Finding, tried
 from console.platform_lock import runs
@@ -29,6 +29,7 @@ def look(settings: Settings, hardware: Hardware) -> list[Finding]:
         *tried("Memory", lambda: check_memory(settings, hardware)),
         *tried("Port", lambda: check_port(settings)),
         *tried("Page", lambda: check_page(settings)),
+        *tried("GPUs", lambda: check_sharing(settings, hardware)),
         *tried("Plan", lambda: check_plan(settings, hardware)),
     ]
 
@@ -123,6 +124,17 @@ def check_page(settings: Settings) -> Finding:
     return Finding(
         "Page", "warning", f"it listens on {settings.host}, where other machines reach it unencrypted", advice
     )
+
+
+def check_sharing(settings: Settings, hardware: Hardware) -> list[Finding]:
+    """Whether tuning has the other card that it was promised."""
+    if settings.gpu_sharing != "separate" or not hardware.gpus:
+        return []
+    why = no_other_card(hardware, settings.training_gpu)
+    if why is None:
+        return [Finding("GPUs", "ok", f"number {settings.training_gpu} is for tuning alone")]
+    what, advice = why.split("; ", 1)
+    return [Finding("GPUs", "wrong", what, f"{advice[0].upper()}{advice[1:]}")]
 
 
 def check_plan(settings: Settings, hardware: Hardware) -> list[Finding]:

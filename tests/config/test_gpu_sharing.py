@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from config.catalogue import GIB, find_model
-from config.hardware import Gpu, GpuSharing, Hardware, card_shares, plan
+from config.hardware import SERVING_GPU, Gpu, GpuSharing, Hardware, card_shares, no_other_card, plan
 from config.paths import Paths
 from serving.engine import command_line, environment
 
@@ -28,8 +28,18 @@ def test_a_card_too_small_for_both_serves_and_says_what_tuning_needs() -> None:
 
 @pytest.mark.parametrize("sharing", ["sleep", "separate"])
 def test_taking_turns_or_with_a_card_each_both_get_a_whole_one(sharing: GpuSharing) -> None:
-    made = plan(WORKSTATION, find_model("qwen3-8b"), sharing=sharing)
+    made = plan(replace(WORKSTATION, gpus=(CARD, CARD)), find_model("qwen3-8b"), sharing=sharing)
     assert made.gpu_memory_share == made.training_share == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("number", [SERVING_GPU, 2])
+def test_the_card_that_serves_and_one_that_is_not_there_are_no_other_card(number: int) -> None:
+    two = replace(WORKSTATION, gpus=(CARD, CARD))
+    made = plan(two, find_model("qwen3-8b"), sharing="separate", training_gpu=number)
+    assert made.training_share == 0
+    assert any("tuning has no other card" in reason for reason in made.reasons)
+    assert "training_gpu" in (no_other_card(two, number) or "")
+    assert no_other_card(two, 1) is None
 
 
 def test_only_an_engine_that_is_to_sleep_is_started_so_that_it_can(tmp_path: object) -> None:

@@ -30,7 +30,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from config.catalogue import find_model
-from config.hardware import GIB, probe
+from config.hardware import GIB, Gpu, probe
 from config.names import VersionName, untuned
 from config.paths import Paths
 from config.settings import Settings, load_settings
@@ -509,6 +509,17 @@ def test_too_little_disk_and_memory_are_told(settings: Settings) -> None:
     findings = {finding.check: finding for finding in machine.look(settings, full)}
     assert (findings["Disk"].level, findings["Memory"].level) == ("warning", "warning")
     assert findings["Disk"].advice and findings["Memory"].advice
+
+
+def test_tuning_on_another_card_needs_one_that_is_there_and_does_not_serve(settings: Settings) -> None:
+    settings.paths.ensure()
+    two = dataclasses.replace(probe(settings.home), gpus=(Gpu("a card", 24 * GIB),) * 2)
+    for number, level, says in ((1, "ok", "for tuning alone"), (0, "wrong", "that serves"), (2, "wrong", "no GPU")):
+        chosen = settings.model_copy(update={"gpu_sharing": "separate", "training_gpu": number})
+        (finding,) = [finding for finding in machine.look(chosen, two) if finding.check == "GPUs"]
+        assert (finding.level, says in finding.found) == (level, True)
+        assert ("training_gpu" in finding.advice) == (level == "wrong")
+    assert not [finding for finding in machine.look(settings, two) if finding.check == "GPUs"]
 
 
 @pytest.mark.parametrize(("model", "says"), [("Qwen/Qwen3-235B-A22B", "needs about"), ("nonsense", "no base model")])

@@ -18,6 +18,7 @@ class RestingEngine:
     running: MeasuredEngine
     plan: Plan
     said: list[str] = field(default_factory=list)
+    seconds: list[float | None] = field(default_factory=list)
 
     @property
     def client(self) -> EngineClient:
@@ -34,11 +35,12 @@ class RestingEngine:
     async def wait_ready(self) -> None:
         assert await self.client.healthy()
 
-    def rest(self, sentence: str) -> None:
+    def rest(self, sentence: str, seconds: float | None = None) -> None:
         self.said.append(sentence)
+        self.seconds.append(seconds)
 
     def rise(self) -> None:
         self.said.append("up")
 
-    async def restart(self, larger: Plan) -> None:
+    async def restart(self, plan: Plan) -> None:
         self.said.append("restart")

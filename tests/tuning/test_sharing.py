@@ -50,6 +50,7 @@ async def test_asleep_people_are_told_why_and_for_how_long_and_everything_is_che
         "The assistants rest while ada learns, for about 2 minutes more.",
         "up",
     ]
+    assert resting.seconds == [None, 150.0]
 
 
 def plan_for_cpu() -> Plan:
@@ -84,6 +85,56 @@ async def test_a_version_that_answers_otherwise_after_waking_has_the_engine_star
     assert resting.said[-2:] == ["up", "restart"]
 
 
+async def test_what_was_asked_for_by_number_is_checked_as_well(
+    measured_engine: MeasuredEngine, database: Database, card: Hardware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is in service here; what the engine was asked for since it started it may hold."""
+    pinned, real = VersionName("tuned-lora", 1), EngineClient.score
+    await measured_engine.client.warm(pinned)
+    assert pinned in await measured_engine.client.loaded()
+    settings = load_settings(gpu_sharing="sleep")
+    resting = RestingEngine(measured_engine, plan_for_cpu())
+
+    async def score(client: EngineClient, version: VersionName, messages: object) -> Scored:
+        return await real(client, measured_engine.untuned if version == pinned else version, messages)  # type: ignore[arg-type]
+
+    async with Sharing(database, settings, resting, card).room("ada", on_card(card, settings)):
+        monkeypatch.setattr(EngineClient, "score", score)
+    assert resting.said[-2:] == ["up", "restart"]
+
+
+async def test_from_the_first_check_on_nobody_else_can_exchange_the_engine(
+    measured_engine: MeasuredEngine, database: Database, card: Hardware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(gpu_sharing="sleep")
+    resting, real = RestingEngine(measured_engine, plan_for_cpu()), EngineClient.score
+
+    async def score(client: EngineClient, version: VersionName, messages: object) -> Scored:
+        assert resting.said, "it was asked before it was said to rest"
+        return await real(client, version, messages)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EngineClient, "score", score)
+    async with Sharing(database, settings, resting, card).room("ada", on_card(card, settings)):
+        pass
+
+
+async def test_an_engine_that_goes_before_it_sleeps_is_not_left_at_rest(
+    measured_engine: MeasuredEngine, database: Database, card: Hardware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(gpu_sharing="sleep")
+    resting = RestingEngine(measured_engine, plan_for_cpu())
+
+    async def gone(client: EngineClient, version: VersionName, messages: object) -> Scored:
+        raise EngineUnavailable("It broke off.")
+
+    with pytest.raises(EngineUnavailable, match="broke off"), monkeypatch.context() as patch:
+        patch.setattr(EngineClient, "score", gone)
+        async with Sharing(database, settings, resting, card).room("ada", on_card(card, settings)):
+            raise AssertionError("it was not checked")
+    assert "up" in resting.said
+    assert not await Sleeper(measured_engine.socket).asleep()
+
+
 async def test_every_version_is_told_from_every_other_by_what_is_checked(measured_engine: MeasuredEngine) -> None:
     names = [measured_engine.untuned, VersionName("tuned-lora", 1), VersionName("tuned-full", 1)]
     found = await scores(measured_engine.client, [*names, VersionName("nobody", 1)])
@@ -94,8 +145,9 @@ async def test_every_version_is_told_from_every_other_by_what_is_checked(measure
 
 
 async def test_who_asks_while_the_engine_rests_waits_and_goes_on_when_it_is_back(engine: RunningEngine) -> None:
-    engine.supervisor.rest("The assistants rest while ada learns.")
+    engine.supervisor.rest("The assistants rest while ada learns.", 600.0)
     try:
+        assert 500 < (engine.supervisor.status.seconds_left or 0) <= 600
         assert engine.supervisor.status.state == "asleep"
         assert "ada learns" in engine.supervisor.status.sentence
         waiting = asyncio.create_task(engine.supervisor.wait_ready())
@@ -136,6 +188,10 @@ async def test_a_separate_card_is_used_where_there_is_one_and_missed_in_words(
     two = Hardware(16, 128 * GIB, 100 * GIB, 100 * GIB, frozenset(), card.gpus * 2)
     async with Sharing(database, settings, None, two).room("ada", on_card(two, settings)) as room:
         assert room.environment["CUDA_VISIBLE_DEVICES"] == "1"
+    serving = load_settings(gpu_sharing="separate", training_gpu=0)
+    with pytest.raises(JobFailed, match="GPU number 0 is the one that serves"):
+        async with Sharing(database, serving, None, two).room("ada", on_card(two, serving)):
+            raise AssertionError("it is no other card")
     with pytest.raises(JobFailed, match="training_gpu"):
         async with Sharing(database, settings, None, card).room("ada", on_card(card, settings)):
             raise AssertionError("there is no other card")
