@@ -101,7 +101,7 @@ class Keeper:
         """Delete the folders of removed versions. Called by whoever owns this home's engine, while none lives."""
         try:
             await asyncio.to_thread(_delete, self._paths, await self._folders_left())
-        except OSError:  # the engine is to start whatever becomes of these
+        except Exception:  # the engine is to start whatever becomes of these
             log.exception("folders of removed versions could not be deleted")
 
     async def drop_folders(self) -> int:

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from adapter_files import small_adapter
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -183,6 +184,18 @@ async def test_folders_go_before_each_start_of_an_engine(
         await engine.wait_ready(timeout=30)
     await engine.stop()
     assert there == [["v3"]]
+
+
+async def test_an_engine_starts_whatever_becomes_of_the_folders(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def locked(self: Keeper) -> list[VersionName]:
+        raise OperationalError("SELECT", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(Keeper, "_folders_left", locked)
+    with capture_logs() as logs:
+        await Keeper(database, settings).between_engines()
+    assert any("could not be deleted" in line["event"] for line in logs)
 
 
 async def test_messages_go_when_their_days_are_over_with_all_that_hangs_on_them(
