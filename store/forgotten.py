@@ -43,6 +43,11 @@ class KeptOut:
         rows = await session.execute(select(ForgottenPerson.digest, ForgottenPerson.forgotten_at))
         return cls(cipher, dict(rows.tuples().all()))
 
+    @property
+    def latest(self) -> datetime | None:
+        """When somebody was last forgotten."""
+        return max(self._since.values(), default=None)
+
     def covers(self, kind: str, author: str, sent_at: int) -> bool:
         """Whether what `author` (as sources of this kind name them) wrote at `sent_at`, in Unix seconds, was to be
         forgotten."""

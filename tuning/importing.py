@@ -78,7 +78,7 @@ async def import_file(
 
     `say` hears of the reading in bytes, then of curation in messages. Raises NotFound for an unknown assistant,
     BadInput for whatever is wrong with the file, the chat or the speaker,
-    Refused where another process was quicker with the same chat.
+    Refused where another process was quicker with the same chat, or somebody was forgotten meanwhile.
     """
     export = open_export(file)
     speaker = speaker or SPEAKERS.get(export.kind) or ()
@@ -100,7 +100,7 @@ async def import_file(
         require_enough(curated)
         imported = {"file_digest": export.digest, "messages_read": read.entries} if read.before is None else None
         try:
-            moved = await staging.counted() if preview else await staging.move(imported)
+            moved = await staging.counted() if preview else await staging.move(imported, kept_out.latest)
         except IntegrityError:
             raise Refused("This chat was imported by another process at this very moment; import it again.") from None
         total = sum(person.messages for person in people)

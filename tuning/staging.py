@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -31,8 +32,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from config.errors import Refused
 from store.database import Database
-from store.tables import Base, Import, Source, SourceAuthor, SourceMessage
+from store.tables import Base, ForgottenPerson, Import, Source, SourceAuthor, SourceMessage
 
 NEW = 1 << 60
 """Rows that the store does not have yet are numbered from here on, in the order they came."""
@@ -151,17 +153,23 @@ class Staging:
         await self.release()
         return Moved(row.id, counts[0], counts[1])
 
-    async def move(self, imported: dict[str, Any] | None) -> Moved:
+    async def move(self, imported: dict[str, Any] | None, forgotten: datetime | None) -> Moved:
         """All that is staged into the store, with `imported` as the record of it; one transaction, which writes first
         and so waits for others' at its very beginning or not at all. Of a message that was edited, the latest edit
-        stays, whatever came last."""
-        async with self._database.writing():
-            return await self._move(imported)
+        stays, whatever came last.
 
-    async def _move(self, imported: dict[str, Any] | None) -> Moved:
+        Raises Refused where somebody was forgotten after `forgotten`: what is staged may have their words.
+        """
+        async with self._database.writing():
+            return await self._move(imported, forgotten)
+
+    async def _move(self, imported: dict[str, Any] | None, forgotten: datetime | None) -> Moved:
         if self._connection.dialect.name == "sqlite":
             await self._connection.execute(text(f"PRAGMA main.cache_size = -{SQLITE_CACHE_KIB}"))
         source_id, fresh = await self._move_source()
+        if await self._connection.scalar(select(func.max(ForgottenPerson.forgotten_at))) != forgotten:
+            await self._connection.rollback()
+            raise Refused("Somebody was forgotten while this was read, so nothing was imported; import it again.")
         if imported is None:
             await self.release()
             return Moved(source_id, 0, 0)

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chat_exports import START, add_assistant, author_id, chat, message, silent, written
 from sqlalchemy import func, select, text
 
+from config.errors import Refused
 from config.settings import Settings
 from store.authors import authors_of, person_of
 from store.columns import now
@@ -21,6 +23,8 @@ from store.database import Database
 from store.footprint import who_is
 from store.forgotten import KeptOut, note_forgotten
 from store.tables import Account, Base, Channel, Job, Message, Person, Source, SourceAuthor, SourceMessage
+from tuning import importing
+from tuning.curation import Curated
 from tuning.forgetting import counted, forget
 from tuning.importing import import_file
 from tuning.teaching import Asker, teach
@@ -184,6 +188,27 @@ async def test_what_was_imported_goes_with_what_was_said_and_does_not_come_back(
     longer = way.write(tmp_path, [*talk(), ("Ines Aune", START + 10**7, "And one more, is it open?")])
     again = await import_file(database, longer, "harbour", "Runa Vik", "Ada", silent)
     assert (again.new, again.changed) == (1, 0)
+    assert "petrel" not in await everything(database)
+
+
+async def test_an_import_that_began_before_does_not_bring_it_in(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_assistant(database)
+    monkeypatch.setattr("store.journal.JOURNAL_TRIES", 1)
+    measure = importing.measure
+
+    async def meanwhile(*given: Any) -> Curated:
+        await forget(database, settings, WAYS[0].odo)
+        return await measure(*given)
+
+    monkeypatch.setattr(importing, "measure", meanwhile)
+    file = telegram(tmp_path, talk())
+    with pytest.raises(Refused, match="import it again"):
+        await import_file(database, file, "harbour", "Runa Vik", "Ada", silent)
+    assert "Runa Vik" not in await everything(database)
+    monkeypatch.setattr(importing, "measure", measure)
+    await import_file(database, file, "harbour", "Runa Vik", "Ada", silent)
     assert "petrel" not in await everything(database)
 
 
