@@ -38,7 +38,7 @@ def theirs(
         mask = [0] * len(row.ids)
         for at in row.learnt:
             mask[at] = 1
-        data.append({"input_ids": row.ids, "assistant_masks": mask})
+        data.append({"input_ids": list(row.ids), "assistant_masks": mask})
     clock: list[float] = []
 
     class Clock(TrainerCallback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from config.catalogue import DEMO_FOLDER
 from config.errors import BadInput
 from serving.prompt import ChatTokenizer, Message
 from tuning.exchanges import exchange
-from tuning.training.batches import Row, collate, group, plan_steps, read_rows, row_of
+from tuning.training.batches import Row, collate, digest, group, plan_steps, read_rows, row_of
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,18 @@ def test_targets_are_the_learnt_tokens_and_places_point_at_what_stands_before_th
     assert batch.inputs.flatten()[batch.places].tolist() == [11, 12, 20]
 
 
+def test_the_digest_tells_apart_whatever_is_learnt_otherwise() -> None:
+    one, other = Row([1, 2, 3], [2]), Row([4, 5], [1])
+    different = [
+        ([one, other], []), ([other, one], []), ([one], [other]), ([one], []), ([Row([1, 2, 3], [1])], [other]),
+        ([Row([1, 2], [2, 3])], []),
+    ]  # fmt: skip
+    found = {digest(*groups) for groups in different}
+    found |= {digest([one, other], marks=marks) for marks in (b"\0\1", b"\1\0")}
+    assert len(found) == len(different) + 2
+    assert digest([one]) == digest([Row(array("i", one.ids), tuple(one.learnt))])
+
+
 def test_learn_from_counts_without_the_system_prompt(tokenizer: ChatTokenizer) -> None:
     row = row_of(exchange(talk(4), 2, tokenizer, "Be kind.", 1024), 1024)
     bare = row_of(exchange(talk(4), 2, tokenizer, "", 1024), 1024)
@@ -88,8 +101,8 @@ def test_a_long_conversation_loses_its_oldest_turns_and_never_the_system_prompt(
     row = row_of(exchange(talk(40), 0, tokenizer, prompt, 120), 120)
     assert row is not None
     assert len(row.ids) <= 120
-    assert row.ids[: len(start)] == start
-    assert row.ids[-len(last) :] == last
+    assert list(row.ids[: len(start)]) == start
+    assert list(row.ids[-len(last) :]) == last
 
 
 def test_a_row_with_nothing_to_learn_within_the_context_is_counted_and_left_out(

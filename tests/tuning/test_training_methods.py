@@ -43,6 +43,18 @@ def test_what_is_learnt_in_the_weights_becomes_an_adapter_that_learnt_it_too(
         assert told == pytest.approx([float(logprobs[at, token]) for at, token in enumerate(row.ids[1:])], abs=1e-3)
 
 
+@pytest.mark.parametrize("method", ["partial", "full"])
+def test_two_runs_in_the_weights_give_the_same_adapter_byte_for_byte(tmp_path: Path, base: Path, method: str) -> None:
+    made = []
+    for name in ("one", "other"):
+        folder, run = new_run(tmp_path / name, base, method=method, epochs=1, own_share=0.05, dropout=0.05)
+        Training(folder, run, lambda: False).go()
+        made.append(
+            [(folder.adapter / f"adapter_{file}").read_bytes() for file in ("model.safetensors", "config.json")]
+        )
+    assert made[0] == made[1]
+
+
 def test_a_small_rank_keeps_a_part_of_the_change_and_says_how_large(tmp_path: Path, base: Path) -> None:
     folder, run = new_run(tmp_path, base, method="full", rank=2)
     result = Training(folder, run, lambda: False).go()

@@ -64,6 +64,24 @@ def test_good_answers_become_likelier_than_bad_ones(tmp_path: Path, base: Path) 
     assert result.held_out <= without.held_out * 1.01
 
 
+def test_two_runs_with_votes_give_the_same_adapter_and_no_other_votes_share_their_digest(
+    tmp_path: Path, base: Path
+) -> None:
+    made, results = [], []
+    for name in ("one", "other", "turned"):
+        folder, run = new_run(tmp_path / name, base, epochs=1, own_share=0.05, dropout=0.05)
+        write_votes(folder, 60)
+        if name == "turned":  # one answer is liked that was not
+            folder.votes.write_text(folder.votes.read_text().replace('"good": false', '"good": true', 1))
+        results.append(Training(folder, run, lambda: False).go())
+        assert results[-1].votes_kept
+        made.append(
+            [(folder.adapter / f"adapter_{file}").read_bytes() for file in ("model.safetensors", "config.json")]
+        )
+    assert made[0] == made[1] != made[2]
+    assert results[0].data_digest == results[1].data_digest != results[2].data_digest
+
+
 def test_fewer_than_fifty_votes_change_nothing(tmp_path: Path, base: Path) -> None:
     weights = []
     for name, votes in (("none", 0), ("few", FEWEST_VOTES - 1)):

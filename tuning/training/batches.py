@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,8 +27,8 @@ LENGTH_JITTER = 0.15
 class Row:
     """One conversation as the decoder takes it: its token ids, and which of them are learnt (never the first)."""
 
-    ids: list[int]
-    learnt: list[int]
+    ids: Sequence[int]
+    learnt: Sequence[int]
     """Places in `ids`, rising."""
 
     @property
@@ -68,10 +69,10 @@ def read_rows(file: Path, tokenizer: ChatTokenizer, system_prompt: str, context:
 
 
 def row_of(one: Exchange, context: int) -> Row | None:
-    """The first `context` tokens of a conversation; None where nothing in them is learnt."""
-    ids = one.rendered.ids[:context]
-    learnt = [place for place, marked in enumerate(one.rendered.learnt[:context]) if marked and place > 0]
-    return Row(ids, learnt) if learnt else None
+    """The first `context` tokens of a conversation; None where nothing in them is learnt. Arrays, as a long log's rows
+    are held all the while, and a list takes nine times the room."""
+    learnt = array("i", (place for place, marked in enumerate(one.rendered.learnt[:context]) if marked and place > 0))
+    return Row(array("i", one.rendered.ids[:context]), learnt) if learnt else None
 
 
 def collate(rows: Sequence[Row]) -> Batch:
@@ -151,9 +152,13 @@ class _Deck:
         return self._left.pop()
 
 
-def digest(*parts: Sequence[Row]) -> str:
-    """SHA-256 over token ids and learnt places: the data as the model sees it."""
+def digest(*groups: Sequence[Row], marks: bytes = b"") -> str:
+    """SHA-256 over token ids and learnt places, row by row, and over `marks`: the data as the model sees it."""
     total = hashlib.sha256()
-    for rows in parts:
-        total.update(repr([(row.ids, row.learnt) for row in rows]).encode())
+    for rows in groups:
+        total.update(f"{len(rows)} rows".encode())
+        for row in rows:
+            total.update(f"{len(row.ids)} {len(row.learnt)} ".encode())
+            total.update(array("i", row.ids).tobytes() + array("i", row.learnt).tobytes())
+    total.update(marks)
     return total.hexdigest()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tuning.training.memory import peak
 from tuning.training.outcome import TrainingResult
 from tuning.training.parity import parity_rows
-from tuning.training.provenance import code_digest, versions
+from tuning.training.provenance import code_digest, settings_of, versions
 from tuning.training.run import sync_folder, write_whole
 from tuning.training.tuned import put_weights
 
@@ -64,6 +64,7 @@ def finish(training: Training) -> TrainingResult:
         kept=training.tuned.kept,
         notes=folder.read_notes(),
         seed=run.seed,
+        run=settings_of(run),
         data_digest=training.digest,
         code=code_digest(),
         versions=versions(four_bits=run.four_bits),

@@ -28,7 +28,7 @@ from tuning.training.outcome import TrainingResult
 from tuning.training.run import MEMORY_SHARE_VARIABLE, RunFolder, TrainingRun
 from tuning.training.telling import Course, Telling
 from tuning.training.tuned import prepare, put_weights, weights_of
-from tuning.training.voting import learn_from_votes
+from tuning.training.voting import learn_from_votes, read_votes
 
 WARM_UP = 0.06
 LAST_RATE = 0.05
@@ -70,7 +70,11 @@ class Training:
             self.rows, [(len(self.general.replayed), run.replay_share), (len(self.general.own), run.own_share)],
             budget=run.batch_tokens, epochs=run.epochs, seed=run.seed,
         )  # fmt: skip
-        self.digest = digest(self.rows, self.held_out, [*self.general.watched, *self.general.replayed])
+        self.votes = read_votes(folder.votes, self.tokenizer, prompt, context)
+        self.digest = digest(
+            self.rows, self.held_out, [*self.general.watched, *self.general.replayed],
+            [one.row for one in self.votes], marks=bytes(one.good for one in self.votes),
+        )  # fmt: skip
 
         self.pause()
         self.tuned = prepare(base, run)

@@ -5,6 +5,8 @@ Free of torch. Stands in result.json and parity.json; the result goes on into th
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 
@@ -51,6 +53,7 @@ class TrainingResult(BaseModel):
     kept: float | None = Field(None, description="of the change that was learnt, the share that the adapter holds")
     notes: list[str] = Field(default_factory=list, description="what did not go as usual, in sentences for people")
     seed: int
-    data_digest: str
+    run: dict[str, Any] = Field(default_factory=dict, description="all settings; of the system prompt its digest alone")
+    data_digest: str = Field(description="of what was learnt from and measured on, votes among it, as tokens")
     code: str = Field("", description="digest of the code that trained it")
     versions: dict[str, str]

@@ -1,20 +1,31 @@
-"""What a run was made with: the code that decides what is learnt, by digest, and the libraries, by version."""
+"""What a run was made with: its settings, the code that decides what is learnt by digest, the libraries by version."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 from pathlib import Path
+from typing import Any
+
+from tuning.training.run import TrainingRun
 
 LIBRARIES = ("parlance", "torch", "transformers", "peft")
-TUNING = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+BESIDES = ("serving/prompt.py", "tuning/disentangle/weights.safetensors")
+"""Of what decides what is learnt, that which is no module of `tuning`."""
 
 
-def code_digest() -> str:
-    """SHA-256 over every module of `tuning`, each under its name."""
+def settings_of(run: TrainingRun) -> dict[str, Any]:
+    """All settings of a run, of its system prompt a SHA-256 alone: who has a manifest need not know what it says."""
+    prompt = hashlib.sha256(run.system_prompt.encode()).hexdigest()
+    return run.model_dump(exclude={"system_prompt"}) | {"system_prompt_digest": prompt}
+
+
+def code_digest(root: Path = ROOT) -> str:
+    """SHA-256 over every module of `tuning` and BESIDES, each under its name."""
     total = hashlib.sha256()
-    for file in sorted(TUNING.rglob("*.py")):
-        total.update(f"{file.relative_to(TUNING)}\0".encode())
+    for file in sorted([*(root / "tuning").rglob("*.py"), *(root / name for name in BESIDES)]):
+        total.update(f"{file.relative_to(root)}\0".encode())
         total.update(file.read_bytes())
     return total.hexdigest()
 

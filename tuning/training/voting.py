@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.prompt import ChatTokenizer
 from tuning.exchanges import read_exchanges
 from tuning.training import kto
 from tuning.training.batches import row_of
@@ -19,8 +21,7 @@ MAY_COST = 1.01
 
 def learn_from_votes(training: Training) -> None:
     """From the best weights on. Kept unless it costs what was learnt before."""
-    voted = read_votes(training)
-    course = training.course
+    voted, course = training.votes, training.course
     course.votes = len(voted)
     if len(voted) < FEWEST_VOTES:
         return
@@ -44,12 +45,11 @@ def learn_from_votes(training: Training) -> None:
         course.general.append(general)
 
 
-def read_votes(training: Training) -> list[kto.Voted]:
-    """Answers that people voted on, as rows whose answer alone is learnt."""
-    file, run = training.folder.votes, training.run
+def read_votes(file: Path, tokenizer: ChatTokenizer, system_prompt: str, context: int) -> list[kto.Voted]:
+    """Answers that people voted on, as rows whose answer alone is learnt; none where there is no such file."""
     if not file.exists():
         return []
-    exchanges = read_exchanges(file, training.tokenizer, run.system_prompt, run.context)
-    rows = [row_of(one, run.context) for one in exchanges]
+    exchanges = read_exchanges(file, tokenizer, system_prompt, context)
+    rows = [row_of(one, context) for one in exchanges]
     votes = [bool(line["good"]) for line in read_lines(file)]
     return [kto.Voted(row, good) for row, good in zip(rows, votes, strict=True) if row is not None]
