@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.errors import BadInput
@@ -31,6 +31,7 @@ from store.journal import empty_journal
 from store.promotions import earlier
 from store.retention import REMOVED, Policy, expire, learnt_messages, policies, set_policy
 from store.tables import Assistant, Channel, Job, Retention, Version
+from tuning.jobs import ACTIVE
 from tuning.sources.channel_log import answering
 
 LOOK_EVERY = 3600.0
@@ -98,11 +99,12 @@ class Keeper:
         return Swept(tuple(versions), folders, messages, waiting, postponed, journal)
 
     async def between_engines(self) -> None:
-        """Delete the folders of removed versions. Called by whoever owns this home's engine, while none lives."""
+        """Delete folders of adapters that nobody will ask for. Called by whoever owns this home's engine, while none
+        lives."""
         try:
             await asyncio.to_thread(_delete, self._paths, await self._folders_left())
         except Exception:  # the engine is to start whatever becomes of these
-            log.exception("folders of removed versions could not be deleted")
+            log.exception("folders of adapters that nobody will ask for could not be deleted")
 
     async def drop_folders(self) -> int:
         """The same for whoever does not own it, if nobody does and no engine lives; how many were deleted."""
@@ -120,13 +122,14 @@ class Keeper:
         return len(left)
 
     async def _folders_left(self) -> list[VersionName]:
+        """Of removed versions, and of jobs that were stopped after they had made one and before it was on record."""
+        removed = select(Assistant.name, Version.number).join(Assistant, Assistant.id == Version.assistant_id)
+        recorded = exists().where(Version.assistant_id == Job.assistant_id, Version.number == Job.version)
+        stopped = select(Assistant.name, Job.version).join(Assistant, Assistant.id == Job.assistant_id)
+        stopped = stopped.where(Job.state.not_in(ACTIVE), Job.version.is_not(None), ~recorded)
         async with self._database.session() as session:
-            rows = await session.execute(
-                select(Assistant.name, Version.number)
-                .join(Assistant, Assistant.id == Version.assistant_id)
-                .where(Version.state == REMOVED)
-            )
-            names = [VersionName(name, number) for name, number in rows.tuples()]
+            rows = [*await session.execute(removed.where(Version.state == REMOVED)), *await session.execute(stopped)]
+        names = [VersionName(row[0], row[1]) for row in rows]
         return [name for name in names if self._paths.adapter(name).exists()]
 
     async def _versions(self) -> list[VersionName]:

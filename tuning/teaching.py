@@ -22,7 +22,9 @@ from config.errors import BadInput, NotFound, Refused
 from store.assistants import find_assistant
 from store.columns import now
 from store.consents import consenting, opening_of
+from store.crypto import Cipher
 from store.database import Database
+from store.removed import note_removed
 from store.tables import Assistant, Channel, Import, Source, SourceAuthor, SourceMessage
 from tuning.conversations import ChatMessage, Conversation
 
@@ -94,8 +96,7 @@ async def teach_all(
                 "stands; put it in your own words: /teach question => answer"
             )
         source = await _source(session, assistant, by, asker)
-        key = bytes.fromhex(database.cipher.derive("source_messages.digest"))
-        return [await _keep(session, source, question, answer, key, asker) for question, answer in checked]
+        return [await _keep(session, database.cipher, source, question, answer, asker) for question, answer in checked]
 
 
 async def taught_pairs(database: Database, assistant_name: str, limit: int | None = None) -> list[Taught]:
@@ -115,7 +116,7 @@ async def untaught(database: Database, assistant_name: str, pair_id: int | None 
         pairs = await _pairs(session, assistant, 1 if pair_id is None else None, pair_id)
         if not pairs:
             raise NotFound("That is not among the taught answers (any more); /teach shows those there are.")
-        await _remove(session, pairs[0].id)
+        await _remove(session, database.cipher, pairs[0].id)
         return pairs[0]
 
 
@@ -195,8 +196,9 @@ async def _source(session: AsyncSession, assistant: Assistant, by: str, asker: A
 
 
 async def _keep(
-    session: AsyncSession, source: Source, question: str, answer: str, key: bytes, asker: Asker | None
+    session: AsyncSession, cipher: Cipher, source: Source, question: str, answer: str, asker: Asker | None
 ) -> Taught:
+    key = bytes.fromhex(cipher.derive("source_messages.digest"))
     plain = " ".join(question.casefold().split())
     name = hashlib.blake2b(plain.encode(), digest_size=12, key=key).hexdigest()
     same = select(SourceMessage.id).join(Source, Source.id == SourceMessage.source_id).where(
@@ -204,7 +206,7 @@ async def _keep(
     )  # fmt: skip
     before = list(await session.scalars(same))
     for question_id in before:
-        await _remove(session, question_id)
+        await _remove(session, cipher, question_id)
     imported = Import(source_id=source.id, file_digest="", messages_read=2, messages_new=2)
     session.add(imported)
     asks = await _author(session, source, asker.person if asker else ASKER, asker.name if asker else "Operator")
@@ -256,10 +258,13 @@ async def _pairs(
     return [Taught(row, asked, said, datetime.fromtimestamp(at, UTC)) for row, asked, said, at in rows]
 
 
-async def _remove(session: AsyncSession, question_id: int) -> None:
-    """The record of a pair; its question and its answer go with it."""
-    imported = await session.scalar(select(SourceMessage.import_id).where(SourceMessage.id == question_id))
-    await session.execute(delete(Import).where(Import.id == imported))
+async def _remove(session: AsyncSession, cipher: Cipher, question_id: int) -> None:
+    """The record of a pair; its question and its answer go with it. Who had asked stays known to the versions that
+    learnt it, so that forgetting them finds these."""
+    question = await session.get_one(SourceMessage, question_id)
+    source = await session.get_one(Source, question.source_id)
+    await note_removed(session, cipher, source, question.import_id)
+    await session.execute(delete(Import).where(Import.id == question.import_id))
 
 
 def read_pairs(lines: Iterable[str], name: str) -> list[tuple[str, str]]:

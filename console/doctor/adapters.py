@@ -102,16 +102,12 @@ async def check_adapters(settings: Settings, database: Database) -> list[Finding
 
 
 async def check_folders(settings: Settings, database: Database) -> list[Finding]:
-    """Folders of versions that are not on record: of a job that goes on, or of nobody."""
+    """Folders of nobody: of no version on record, and of no job, which goes on or whose folder goes by itself."""
     async with database.session() as session:
         recorded = select(Assistant.name, Version.number).join(Version, Version.assistant_id == Assistant.id)
         known = set((await session.execute(recorded)).tuples().all())
-        running = (
-            select(Assistant.name, Job.version)
-            .join(Job, Job.assistant_id == Assistant.id)
-            .where(Job.state.in_(("queued", "running")))
-        )
-        known |= {(name, number or 0) for name, number in (await session.execute(running)).tuples()}
+        made = select(Assistant.name, Job.version).join(Job, Job.assistant_id == Assistant.id)
+        known |= {(name, number or 0) for name, number in (await session.execute(made)).tuples()}
     found = []
     for folder in sorted(settings.paths.adapters.glob("*/v*")):
         name = folder.parent.name

@@ -156,6 +156,21 @@ async def test_a_folder_is_deleted_only_while_no_engine_lives(settings: Settings
     assert list(settings.paths.jobs.iterdir()) == []
 
 
+async def test_what_a_stopped_job_had_made_goes_alike_and_what_a_job_is_making_stays(
+    settings: Settings, database: Database
+) -> None:
+    await assistant(database, settings, versions=1, serving=[1])
+    for number in (2, 3):
+        staged = small_adapter(settings.paths.jobs / f"job{number}", number)
+        publish(staged, settings.paths.adapter(VersionName("harbour", number)), {"base_model": "demo"})
+    async with database.session() as session:
+        row = (await session.scalars(select(Assistant))).one()
+        for number, state in ((1, "done"), (2, "cancelled"), (3, "running")):
+            session.add(Job(assistant_id=row.id, asked_by="ada", state=state, version=number))
+    assert await Keeper(database, settings).drop_folders() == 1
+    assert folders(settings) == ["v1", "v3"]
+
+
 async def test_folders_go_before_each_start_of_an_engine(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

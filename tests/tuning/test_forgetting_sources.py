@@ -22,12 +22,26 @@ from store.consents import decide
 from store.database import Database
 from store.footprint import who_is
 from store.forgotten import KeptOut, note_forgotten
-from store.tables import Account, Base, Channel, Job, Message, Person, Source, SourceAuthor, SourceMessage
+from store.lineage import pack_ids
+from store.tables import (
+    Account,
+    Assistant,
+    Base,
+    Channel,
+    Job,
+    Lineage,
+    Message,
+    Person,
+    Source,
+    SourceAuthor,
+    SourceMessage,
+    Version,
+)
 from tuning import importing
 from tuning.curation import Curated
 from tuning.forgetting import counted, forget
 from tuning.importing import import_file
-from tuning.teaching import Asker, teach
+from tuning.teaching import Asker, teach, untaught
 
 WORDS = "the petrel nests under my loose floorboard"
 THINGS = ("apple", "plum", "quince", "medlar", "cherry", "damson", "pear")
@@ -234,6 +248,34 @@ async def test_a_correction_in_their_words_goes_and_operators_own_pairs_stay(
     left = await everything(database)
     assert "petrel" not in left and "At six." in left
     assert not any(blob in path.read_bytes() for blob in blobs for path in files_of(settings))
+
+
+async def test_a_correction_that_was_taken_back_is_still_known_to_what_learnt_it(
+    database: Database, settings: Settings
+) -> None:
+    await add_assistant(database)
+    odo = "telegram:1"
+    async with database.session() as session:
+        session.add(Account(name="post", platform="telegram", external_id="9", username="post", token="t"))
+        session.add(Channel(key="post:-7", account="post", private=False))
+        await decide(session, odo, "post:-7", "in", "May I?")
+    asker = Asker(odo, "Odo Brandt", "post:-7", now())
+    pair = await teach(database, "harbour", f"Is it true that {WORDS}?", f"Yes, {WORDS}.", "Ada", asker)
+    await teach(database, "harbour", "Who has the key?", "Ada has it.", "Ada", asker)
+    async with database.session() as session:
+        row = (await session.scalars(select(Assistant))).one()
+        source = await session.get_one(Source, (await session.get_one(SourceMessage, pair.id)).source_id)
+        for number, learnt in ((1, [pair.id, pair.id + 1]), (2, [])):
+            version = Version(
+                assistant_id=row.id, number=number, state="passed", digest="d", system_prompt="Be kind.",
+                base_model="demo", report={"sentence": "It got better.", "reasons": []},
+            )  # fmt: skip
+            session.add(version)
+            await session.flush()
+            session.add(Lineage(version_id=version.id, source_id=source.id, message_ids=pack_ids(learnt)))
+    await untaught(database, "harbour", pair.id)
+    done = await forget(database, settings, odo)
+    assert [str(name) for name in done.versions] == ["harbour@v1"]
 
 
 async def test_dialogues_and_documents_are_nobodys(database: Database, settings: Settings, tmp_path: Path) -> None:
