@@ -295,7 +295,7 @@ async def test_a_member_chooses_who_to_talk_with(browser, database, fake_engine)
 async def test_the_engine_state_is_told_while_it_warms(browser, fake_engine):
     fake_engine.be("warming", "The engine is warming up.")
     assert (await browser.http.get("/api/status")).json() == {
-        "state": "warming", "sentence": "The engine is warming up.", "seconds_left": 20,
+        "state": "warming", "sentence": "The engine is warming up.", "notice": "", "seconds_left": 20,
     }  # fmt: skip
     assert (await browser.open())["status"]["state"] == "warming"
 

@@ -126,6 +126,34 @@ async def test_an_engine_that_does_not_come_up_larger_runs_as_it_was_and_says_wh
     assert await says(supervisor) == pid
 
 
+async def test_while_a_former_engine_finishes_answers_there_is_no_third_one(
+    supervisor: EngineSupervisor, database: Database
+) -> None:
+    looking = Resizing(database, supervisor)
+    first = await says(supervisor)
+    async with aclosing(supervisor.client.stream(supervisor.untuned, WAIT, ONE)) as stream:
+        await anext(stream)
+        await supervisor.hand_over(supervisor.plan, [supervisor.untuned])
+        second = await says(supervisor)
+        await outgrow(database, supervisor)
+        assert not await looking.look()
+        assert await says(supervisor) == second
+        supervisor.paths.engine_socket.with_name("go").touch()
+        assert [event async for event in stream][-1].text == f"{first} on"
+    await until(lambda: not supervisor.retiring)
+    while not await looking.look():
+        pass
+    assert await says(supervisor) not in (first, second)
+
+
+async def test_an_engine_that_is_started_again_as_it_was_is_not_called_larger(supervisor: EngineSupervisor) -> None:
+    await supervisor.restart(supervisor.plan)
+    assert "started again" in supervisor.status.sentence and "larger" not in supervisor.status.sentence
+    await supervisor.wait_ready(timeout=60)
+    await supervisor.restart(replace(supervisor.plan, max_loras=24))
+    assert "started again, larger" in supervisor.status.sentence
+
+
 async def test_one_look_that_breaks_is_not_the_last(
     supervisor: EngineSupervisor, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
