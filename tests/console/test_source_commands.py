@@ -1,79 +1,86 @@
-"""`parlance sources` as a person and as a script meet it: what removing one does is said before and after."""
+"""`parlance sources` and `parlance import --preview`, as a person and as a script meet them."""
 
 from __future__ import annotations
 
-import asyncio
 import json
+import re
+from pathlib import Path
+from typing import Any
 
-import pytest
-from typer.testing import CliRunner, Result
-
-from config.errors import Refused
-from config.settings import Settings, load_settings
-from console.cli import app
-from store.assistants import add_assistant
-from store.database import open_database
-from store.lineage import pack_ids
-from store.tables import Channel, Import, Lineage, Source, SourceAuthor, SourceMessage, Version
+from test_cli import EXPORT, parlance
 
 
-def parlance(*words: str, answer: str = "") -> Result:
-    return CliRunner().invoke(app, list(words), input=answer)
+def sources(home: Path, *words: str) -> Any:
+    done = parlance(home, "sources", "garden", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.fixture
-def quay(settings: Settings) -> None:
-    """An assistant whose version in service learnt from source 1, and with a channel's own log, source 2."""
-
-    async def fill() -> None:
-        database = await open_database(load_settings())
-        async with database.session() as session:
-            assistant = await add_assistant(session, "harbour", "", "demo")
-            assistant.on_forget, assistant.in_service = "withdraw", 1
-            words = {"assistant_id": 1, "permission": "", "permission_by": ""}
-            session.add(Source(kind="telegram", external_id="7", title="Old quay", **words))
-            session.add(Channel(key="web:1", account="web", title="Slipway"))
-            await session.flush()
-            session.add(Source(kind="channel", external_id="1", title="Slipway", **words))
-            session.add(Import(source_id=1, file_digest=""))
-            session.add(SourceAuthor(source_id=1, external_id="user1", name="Odo"))
-            version = Version(
-                assistant_id=1, number=1, state="passed", digest="", system_prompt="", base_model="demo", report={}
-            )
-            session.add(version)
-            await session.flush()
-            row = {"source_id": 1, "import_id": 1, "external_id": "1", "author_id": 1, "sent_at": 1, "digest": b""}
-            session.add(SourceMessage(text="The petrel nests", **row))
-            session.add(Lineage(version_id=version.id, source_id=1, message_ids=pack_ids([1])))
-        await database.close()
-
-    asyncio.run(fill())
+def imported(home: Path, *words: str) -> str:
+    parlance(home, "assistant", "add", "garden")
+    done = parlance(home, "import", str(EXPORT), "--assistant", "garden", "--speaker", "wren", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def listed() -> list[str]:
-    return [one["title"] for one in json.loads(parlance("sources", "harbour", "--json").stdout)]
+def examples(home: Path) -> int:
+    """How many a retrain would learn from now."""
+    return int(json.loads(parlance(home, "cleaning", "garden", "--json").stdout)["examples"])
 
 
-def test_removing_says_what_it_will_do_and_does_nothing_without_a_yes(quay: None) -> None:
-    asked = parlance("sources", "harbour", "--remove", "1", answer="n\n")
-    assert (
-        "Delete “Old quay” with 1 messages for good? Versions that learnt from it are marked and taken" in asked.output
-    )
-    assert asked.exit_code == 1 and listed() == ["Old quay", "Slipway"]
-    done = parlance("sources", "harbour", "--remove", "1", answer="y\n")
-    assert "harbour@v1 was withdrawn; the untuned model answers now." in done.output
-    assert listed() == ["Slipway"]
+def test_an_assistant_without_sources_is_told_how_to_get_one(home: Path) -> None:
+    parlance(home, "assistant", "add", "garden")
+    assert "parlance import FILE --assistant garden" in parlance(home, "sources", "garden").stdout
+    assert sources(home) == []
 
 
-def test_removing_for_scripts_tells_what_followed(quay: None) -> None:
-    last = parlance("sources", "harbour", "--remove", "1", "--json").stdout.splitlines()[-1]  # after the log
-    assert json.loads(last) == {
-        "title": "Old quay", "messages": 1, "samples": 0, "versions": ["harbour@v1"], "withdrawn": ["harbour@v1"],
-        "retraining": [], "complete": True,
-    }  # fmt: skip
+def test_a_preview_says_what_would_come_and_keeps_nothing(home: Path) -> None:
+    shown = imported(home, "--preview")
+    assert "Nothing was kept" in shown and "examples." in shown
+    assert sources(home) == []
 
 
-def test_a_channels_own_log_is_refused_without_a_question(quay: None) -> None:
-    refused = parlance("sources", "harbour", "--remove", "2")
-    assert isinstance(refused.exception, Refused) and "--pause 2" in str(refused.exception)
-    assert "for good?" not in refused.output and listed() == ["Old quay", "Slipway"]
+def test_sources_are_listed_with_whose_voice_is_learnt(home: Path) -> None:
+    imported(home)
+    (source,) = sources(home)
+    assert (source["kind"], source["speaker"], source["paused"]) == ("Telegram", "Wren Abernathy", False)
+    assert source["messages"] > 600
+    listed = parlance(home, "sources", "garden").stdout
+    assert source["title"] in listed and "Wren Abernathy" in listed and f"{source['messages']:,}" in listed
+
+
+def test_a_source_is_looked_into_newest_last(home: Path) -> None:
+    imported(home)
+    (source,) = sources(home)
+    lines = sources(home, "--show", str(source["id"]))
+    assert len(lines) == 20 and {"author", "at", "text"} == set(lines[0])
+    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+    shown = parlance(home, "sources", "garden", "--show", str(source["id"])).stdout
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d  \w", shown) and lines[-1]["author"] in shown
+
+
+def test_a_paused_source_is_learnt_from_no_more_until_it_is_resumed(home: Path) -> None:
+    imported(home)
+    (source,) = sources(home)
+    before = examples(home)
+    assert before > 0
+    assert [one["paused"] for one in sources(home, "--pause", str(source["id"]))] == [True]
+    assert "paused" in parlance(home, "sources", "garden").stdout
+    assert examples(home) == 0
+    refused = parlance(home, "tune", "garden")
+    assert refused.returncode == 1 and "0 answers to learn from" in refused.stderr
+    assert [one["paused"] for one in sources(home, "--resume", str(source["id"]))] == [False]
+    assert examples(home) == before
+
+
+def test_what_cannot_be_done_with_a_source_is_one_sentence(home: Path) -> None:
+    imported(home)
+    for words, says in (
+        (("--show", "99"), "garden has no source 99"),
+        (("--pause", "99"), "garden has no source 99"),
+        (("--pause", "1", "--resume", "1"), "one thing at a time"),
+    ):
+        done = parlance(home, "sources", "garden", *words)
+        assert done.returncode == 1 and done.stdout == "" and says in done.stderr
+    nobody = parlance(home, "sources", "nobody")
+    assert nobody.returncode == 1 and "no assistant “nobody”" in nobody.stderr
