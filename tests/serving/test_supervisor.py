@@ -41,7 +41,10 @@ def family(pid: int) -> list[psutil.Process]:
     return [leash, *leash.children(recursive=True)]
 
 
-async def test_a_killed_api_server_is_back_and_nothing_of_the_old_one_is_left(engine: RunningEngine) -> None:
+async def test_a_killed_api_server_is_back_and_nothing_of_the_old_one_is_left(
+    engine: RunningEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "STEADY_SECONDS", 0.0)  # other tests kill it, too
     before = (await engine.client.answer(engine.supervisor.untuned, HELLO, Sampling(16, temperature=0.0))).text
     assert engine.supervisor.pid is not None
     old = family(engine.supervisor.pid)
