@@ -69,7 +69,7 @@ class Conversation:
         self.access = Access(database)
         self.modes = Modes(database)
         self._tokenizer_source = tokenizer_source
-        self._entrance = entrance or Entrance(engine)
+        self._entrance = entrance or Entrance(engine, tokenizer=tokenizer_source)
         self._answering = Answering(database, settings, engine, tokenizer_source, self._entrance)
         self._reception = Reception(database, self.access, pace or Pace())
         self._consent = Consent(database)

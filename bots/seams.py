@@ -27,6 +27,10 @@ class Tokenizer(Protocol):
         """Tokens of a prompt that waits for an answer."""
         ...
 
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text."""
+        ...
+
     def without_control(self, text: str) -> str:
         """`text` without the model's control tokens, should somebody have typed one."""
         ...

@@ -134,6 +134,8 @@ class Showing:
                 typing.cancel()
                 await self._stand_in(event.message_id, event.text)
             case Notice():
+                if event.passing:  # else what was said before it, shown late, would take it away
+                    await self._show_changed(typing, everything=True)
                 await self._notice(event.text, passing=event.passing)
             case Whisper():
                 if not await self._outlet.whisper(event.text):

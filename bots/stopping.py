@@ -45,7 +45,8 @@ class Stop:
     async def through(self, pieces: AsyncIterator[Result]) -> AsyncIterator[Result]:
         """The pieces, until the stop is pressed: then Stopped. The source is closed in either case.
 
-        The source runs in one task from beginning to end, because the timeouts inside it are bound to their task.
+        It goes on once a piece is worked off, so that what it does next comes after that. It runs in one task from
+        beginning to end, because the timeouts inside it are bound to their task.
         """
         queue: asyncio.Queue[list[Result]] = asyncio.Queue()
 
@@ -53,6 +54,7 @@ class Stop:
             try:
                 async for piece in pieces:
                     queue.put_nowait([piece])
+                    await queue.join()
             finally:
                 close = getattr(pieces, "aclose", None)
                 if close is not None:
@@ -63,6 +65,7 @@ class Stop:
         try:
             while piece := await self.unless(queue.get()):
                 yield piece[0]
+                queue.task_done()
             await pumping
         finally:
             if not pumping.done():

@@ -76,8 +76,8 @@ async def _run(settings: Settings, database: Database, listener: socket.socket) 
         await engine.wait_ready()
         yield engine.client
 
-    entrance = Entrance(engine, engine.plan.max_requests)  # one for all who wait for answers
     tokenizer = base_model_tokenizer(settings)
+    entrance = Entrance(engine, engine.plan.max_requests, tokenizer=tokenizer)  # one for all who wait for answers
     conversation = Conversation(database, settings, engine, tokenizer, entrance=entrance)
     resizing = Resizing(database, engine)
     runner = JobRunner(database, settings, ready, Sharing(database, settings, engine), resizing.make_room)

@@ -43,7 +43,8 @@ WHOLE = ("stop", "length")
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an answer is drawn. `max_tokens` of the answer; temperature 0 always takes the likeliest token."""
+    """How an answer is drawn. `max_tokens` of the answer; temperature 0 always takes the likeliest token. `continues`:
+    the last message is the beginning of the answer, which goes on from there."""
 
     max_tokens: int = 256
     temperature: float = 0.6
@@ -51,6 +52,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    continues: bool = False
 
     def body(self) -> dict[str, Any]:
         """As fields of a request."""
@@ -65,6 +67,8 @@ class Sampling:
             fields["seed"] = self.seed
         if self.stop:
             fields["stop"] = list(self.stop)
+        if self.continues:
+            fields |= {"continue_final_message": True, "add_generation_prompt": False}
         return fields
 
 

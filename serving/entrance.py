@@ -1,9 +1,10 @@
 """The one way in to the engine for everybody who waits for an answer: chats and the gateway alike.
 
 Promises that no assistant and no person keeps others from the engine, that a request waits through a restart of the
-engine and is then answered, and that one of which nothing was shown when its engine broke off is asked once more. What
-the gate and promotions ask does not stand in this line: it goes to the engine's client, eight at a time at most, for
-which so many of the engine's places are kept free. Knows nothing of routes, nor of what is asked.
+engine and is then answered, and that one whose engine broke off is asked once more: as it was where nothing of its
+answer was shown, else for the rest of it (`serving.continuation`). What the gate and promotions ask does not stand in
+this line: it goes to the engine's client, eight at a time at most, for which so many of the engine's places are kept
+free. Knows nothing of routes, nor of what is asked.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from config.errors import Busy, EngineUnavailable, ParlanceError
 from config.names import VersionName
 from config.request import current
+from serving.continuation import Continued, TokenizerSource
 from serving.prompt import Message
 from serving.waiting_line import LONGEST_WAIT, WaitingLine
 
@@ -29,6 +31,7 @@ BESIDE = 8
 LOOK_AGAIN_SECONDS = 5.0
 """While the engine is awaited: how long that still takes may be known by now."""
 NOTICE_TRIES, NOTICE_SECONDS = 30, 0.5
+GOES_ON = "The engine broke off in the middle of that; I will go on from there as soon as it is back."
 TurnedAway = Literal["busy", "engine_away", "key_limit"]
 """Why somebody was not let in: too many wait, the engine is not there in time, or their key's limit is reached."""
 
@@ -53,10 +56,17 @@ def _nobody(sentence: str) -> None:
 
 class Entrance:
     """`requests`: how many the engine takes at once; `longest`: how many more may wait (None: as many as a WaitingLine
-    takes)."""
+    takes). `tokenizer`: of the base model; without one, what broke off after it was begun stays as it is."""
 
-    def __init__(self, engine: Engine, requests: int = 32, longest: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        requests: int = 32,
+        longest: int | None = None,
+        tokenizer: TokenizerSource | None = None,
+    ) -> None:
         self._engine = engine
+        self._tokenizer = tokenizer
         self.line = WaitingLine(requests - BESIDE if requests > 2 * BESIDE else requests, longest)
         self.turned_away: dict[TurnedAway, int] = dict.fromkeys(get_args(TurnedAway), 0)
         """How many, by why."""
@@ -78,9 +88,11 @@ class Entrance:
         `told` gets a sentence whenever waiting is worth telling. `patience` in seconds bounds the whole wait, for a
         place and for an engine that is not ready; None: LONGEST_WAIT for a place, and for the engine as long as its
         start takes. With `at_once` nothing is given before the answer is whole, so that one which broke off in the
-        middle is asked for once more as well. Closing the iterator, or cancelling who reads it, leaves the line or the
+        middle is asked for anew. Else `told` says so, the rest is asked for once the engine is back, and the pieces and
+        the Finished are those of one answer. Closing the iterator, or cancelling who reads it, leaves the line or the
         place at once and ends the request in the engine. Raises what `EngineClient.stream` raises, Busy where the line
-        is full or others would take too long, and EngineUnavailable where the engine would.
+        is full or others would take too long, and EngineUnavailable where the engine would; nothing but
+        EngineUnavailable once a piece was given.
         """
         came = time.monotonic()
 
@@ -103,29 +115,51 @@ class Entrance:
         async with AsyncExitStack() as stack:
             with self._counted(Busy, "busy"):
                 await stack.enter_async_context(place)
+            with self._counted(EngineUnavailable, "engine_away"):
+                await self._until_ready(told, left)
+            answer = Continued(messages, sampling)
             for last in (False, True):
-                with self._counted(EngineUnavailable, "engine_away"):
-                    await self._until_ready(told, left)
                 began = time.monotonic()
                 held: list[Piece | Finished] = []
-                shown = False
                 try:
-                    async with aclosing(self._engine.client.stream(version, messages, sampling)) as pieces:
-                        async for piece in pieces:
+                    async with aclosing(
+                        self._engine.client.stream(version, answer.messages, answer.sampling)
+                    ) as events:
+                        async for event in events:
                             if at_once:
-                                held.append(piece)
-                            else:
-                                shown = True
+                                held.append(event)
+                            elif (piece := answer.joined(event)) is not None:
                                 yield piece
-                except EngineUnavailable:
-                    if last or shown:
+                except ParlanceError as error:
+                    if answer.broke is not None:
+                        raise answer.broke from error
+                    if last or not isinstance(error, EngineUnavailable):
                         raise
-                    await self._until_noticed()
+                    if answer.begun:
+                        came += time.monotonic() - began  # whoever was being answered did not wait
+                        await self._until_it_goes_on(answer, error, told, left)
+                    else:
+                        await self._until_noticed()
+                        with self._counted(EngineUnavailable, "engine_away"):
+                            await self._until_ready(told, left)
                 else:
                     self.line.took(time.monotonic() - began)
-                    for piece in held:
-                        yield piece
+                    for event in held:
+                        yield event
                     return
+
+    async def _until_it_goes_on(
+        self, answer: Continued, broke: EngineUnavailable, told: Callable[[str], None], left: Callable[[], float | None]
+    ) -> None:
+        """Until the rest of what broke off can be asked for. Raises `broke` where it cannot."""
+        if self._tokenizer is None or not answer.go_on(await self._tokenizer(), broke):
+            raise broke
+        told(GOES_ON)
+        await self._until_noticed()
+        try:
+            await self._until_ready(_nobody, left)
+        except EngineUnavailable as away:
+            raise broke from away
 
     @contextmanager
     def _counted(self, error: type[ParlanceError], why: TurnedAway) -> Iterator[None]:

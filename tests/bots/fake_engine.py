@@ -20,6 +20,9 @@ class Words:
     def count(self, messages: Sequence[Message]) -> int:
         return sum(len(message["content"].split()) for message in messages)
 
+    def text_ids(self, text: str) -> list[int]:
+        return [0] * len(text.split())
+
     def without_control(self, text: str) -> str:
         return text.replace("<|end|>", "")
 

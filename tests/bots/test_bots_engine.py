@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
+
 import pytest
+from sqlalchemy import select
+from test_engine import seconds_until_free
+from test_faults import process
 from waiting import until
 from web_server import Browser, serving
 
 from bots.conversation import Conversation
 from bots.seams import base_model_tokenizer
+from serving import failures
+from serving.entrance import GOES_ON
 from serving.router import set_route
 from store.assistants import add_assistant
+from store.tables import Message
 
 SYSTEM = "You are the harbour office."
 
 
 @pytest.fixture
-async def browser(database, engine, settings):
+async def harbour(database):
     async with database.session() as session:
         await add_assistant(session, "harbour", SYSTEM, "demo")
         await set_route(session, "default", "", "harbour")
+
+
+@asynccontextmanager
+async def page(database, engine, settings):
+    """Somebody who has it before them."""
     conversation = Conversation(database, settings, engine.supervisor, base_model_tokenizer(settings))
     async with serving(conversation) as site:
         made = Browser(site.address)
         await made.open()
         yield made
         await made.http.aclose()
+
+
+@pytest.fixture
+async def browser(harbour, database, engine, settings):
+    async with page(database, engine, settings) as made:
+        yield made
+
+
+@pytest.fixture
+async def long_answers(harbour, database, engine, settings):
+    """The page where an answer hardly ends before 400 tokens."""
+    long = {"temperature": 2.0, "repetition_penalty": 10.0, "max_answer_tokens": 400}
+    async with page(database, engine, settings.model_copy(update=long)) as made:
+        yield made
 
 
 async def test_a_person_is_answered_by_the_real_engine_piece_by_piece(browser):
@@ -50,6 +78,52 @@ async def test_a_stopped_answer_is_kept_as_far_as_it_was_said_and_the_next_one_c
 
     items = await until(both)
     assert items[1]["state"] in ("cut", "said")
+
+
+async def test_what_is_stopped_is_free_in_the_engine_within_a_second(long_answers, engine):
+    """The best of three, for other tests' processes may take the cores for a moment."""
+    took = []
+    for at in range(3):
+        cursor = (await long_answers.history())["cursor"]
+        await long_answers.say("Tell me everything that you know about trains.", f"m-0000000{at}")
+        await long_answers.read_until("piece", cursor)
+        took.append(await seconds_until_free(engine, lambda at=at: long_answers.say("/stop", f"b-0000000{at}")))
+        answer = (await long_answers.read_until("answer", cursor))[-1]
+        assert answer["state"] == "cut" and answer["text"]
+    assert min(took) < 1.0
+
+
+async def test_an_answer_whose_engine_is_killed_in_the_middle_goes_on_and_is_one_answer(
+    long_answers, engine, database, monkeypatch
+):
+    monkeypatch.setattr(failures, "STEADY_SECONDS", 0.0)  # other tests kill it, too
+    long_answers.http.timeout = 300  # nothing is said while the engine starts
+    cursor = (await long_answers.history())["cursor"]
+    await long_answers.say("Tell me everything that you know about trains.")
+    shown, notices, answers = [], [], []
+    async with asyncio.timeout(300):
+        async for entry in long_answers.entries(cursor):
+            if entry["kind"] == "piece":
+                shown.append(entry)
+                if len(shown) == 10:
+                    process(engine, "core").kill()
+            elif entry["kind"] == "notice":
+                before, told = "".join(piece["text"] for piece in shown), entry
+                notices.append(entry)
+            elif entry["kind"] == "answer":
+                answers.append(entry)
+            elif entry["kind"] == "done":
+                break
+    [answer] = answers
+    assert (told["text"], told["passing"]) == (GOES_ON, True) and notices == [told]
+    assert answer["text"] == "".join(piece["text"] for piece in shown)
+    assert answer["text"].startswith(before) and len(answer["text"]) > len(before) > 0
+    assert answer["state"] == "said" and len({piece["id"] for piece in shown}) == 1
+    async with database.session() as session:
+        question, row = await session.scalars(select(Message).order_by(Message.id))
+    assert (row.state, row.text, row.version, row.answers) == ("said", answer["text"], "base-demo@v0", question.id)
+    assert 10 < row.answer_tokens <= 400 and row.prompt_tokens < 100
+    assert 0 < row.seconds_to_first < row.seconds
 
 
 async def test_a_conversation_longer_than_the_window_goes_on(browser):

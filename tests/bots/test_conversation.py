@@ -7,9 +7,11 @@ from fake_engine import FakeEngine, words
 from sqlalchemy import delete, select, update
 from waiting import until
 
+from bots.answering import BROKEN_OFF
 from bots.conversation import Conversation
 from bots.events import Answer, Card, Done, Heard, Moved, Notice, Removed, Said
-from config.errors import EngineUnavailable
+from config.errors import EngineUnavailable, NotFound
+from serving.entrance import GOES_ON
 from serving.router import Place, resolve
 from store.assistants import add_assistant
 from store.conversations import find_channel, log_heard
@@ -152,11 +154,58 @@ async def test_an_engine_that_dies_twice_is_told_in_one_sentence(ask, fake_engin
     assert (await rows(database))[1].state == "failed"
 
 
-async def test_an_engine_that_dies_in_the_middle_is_not_asked_again_and_what_was_said_stays(ask, fake_engine, database):
-    fake_engine.script = [["So far", EngineUnavailable("gone")]]
+async def test_an_engine_that_dies_in_the_middle_is_told_once_and_the_answer_goes_on(ask, fake_engine, database):
+    fake_engine.script = [["So far", EngineUnavailable("gone")], [" and", " on."], ["Next."]]
+    events = await ask("Hello")
+    assert [e.text for e in events if isinstance(e, Said | Notice)] == ["So far", GOES_ON, " and", " on."]
+    [whole] = answers(events)
+    assert (whole.text, whole.cut) == ("So far and on.", False)
+    assert [e for e in events if isinstance(e, Notice)] == [Notice(GOES_ON, passing=True)]
+    row = (await rows(database))[1]
+    assert (row.state, row.text, row.version) == ("said", "So far and on.", "base-demo@v0")
+    assert row.answer_tokens == 4 and row.seconds >= row.seconds_to_first
+    await ask("And then?")
+    assert fake_engine.requests[2][1][-3:] == [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "So far and on."},
+        {"role": "user", "content": "And then?"},
+    ]
+
+
+async def test_an_engine_that_dies_again_cuts_the_answer_and_that_is_told(ask, fake_engine, database):
+    fake_engine.script = [
+        ["So far", EngineUnavailable("gone")],
+        [" and on", EngineUnavailable("gone")],
+        ["Never asked."],
+    ]
+    events = await ask("Hello")
+    assert answers(events)[0].text == "So far and on" and answers(events)[0].cut
+    assert len(fake_engine.requests) == 2 and notices(events) == [GOES_ON, BROKEN_OFF]
+    assert (await rows(database))[1].state == "cut"
+
+
+async def test_a_version_that_is_gone_when_the_engine_is_back_cuts_the_answer_and_nobody_says_it_anew(ask, fake_engine):
+    fake_engine.script = [["So far", EngineUnavailable("gone")], [NotFound("Its files are gone.")], ["Never asked."]]
     events = await ask("Hello")
     assert answers(events)[0].text == "So far" and answers(events)[0].cut
-    assert len(fake_engine.requests) == 1 and len(notices(events)) == 1
+    assert len(fake_engine.requests) == 2 and notices(events) == [GOES_ON, BROKEN_OFF]
+
+
+async def test_stop_while_it_waits_to_go_on_ends_the_answer_as_it_is(
+    conversation, fake_engine, incoming, ask, database
+):
+    gate = asyncio.Event()
+    fake_engine.script = [["So far", gate, EngineUnavailable("gone")], ["Never asked."]]
+    shown: list[object] = []
+    task = asyncio.create_task(collect(conversation, incoming("Hello"), shown))
+    await until(lambda: any(isinstance(event, Said) for event in shown))
+    fake_engine.be("restarting", "The engine is being started again.")
+    gate.set()
+    await until(lambda: notices(shown))
+    await ask("/stop")
+    await task
+    assert answers(shown)[0].text == "So far" and answers(shown)[0].cut
+    assert len(fake_engine.requests) == 1 and notices(shown) == [GOES_ON]
     assert (await rows(database))[1].state == "cut"
 
 

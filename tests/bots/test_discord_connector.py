@@ -19,6 +19,7 @@ from bots.discord.components import PREFIX
 from bots.discord.connector import DiscordConnector
 from bots.platforms import AccountStopped
 from config.errors import EngineUnavailable
+from serving.entrance import GOES_ON
 from store.database import Database
 from store.tables import Channel, Message, RoleGiven, Vote
 
@@ -724,11 +725,26 @@ async def test_an_archived_thread_and_a_channel_it_may_not_write_in_are_no_troub
     await said(discord, general, bot, lambda texts: texts == ["Hello there."])
 
 
-async def test_an_engine_that_dies_mid_answer_leaves_an_honest_sentence(
+async def test_an_engine_that_dies_mid_answer_is_told_and_the_answer_goes_on_in_its_message(
+    discord: DiscordServer, bot: Bot, ada: User, fake_engine: FakeEngine, ready: None
+) -> None:
+    place, gate = discord.direct(bot, ada), asyncio.Event()
+    fake_engine.script = [["It begins", gate, " and", EngineUnavailable("gone")], [" ends."]]
+    await discord.say(place, ada, "Hello")
+    await said(discord, place, bot, lambda texts: texts == ["It begins"])
+    fake_engine.be("restarting", "The engine is being started again.")
+    gate.set()
+    await said(discord, place, bot, lambda texts: texts == ["It begins and", GOES_ON])
+    fake_engine.be("ready", "The engine is ready.")
+    await said(discord, place, bot, lambda texts: texts == ["It begins and ends."])
+    await until(lambda: last(place, bot)["components"])
+
+
+async def test_an_engine_that_dies_again_leaves_an_honest_sentence(
     discord: DiscordServer, bot: Bot, ada: User, fake_engine: FakeEngine, ready: None
 ) -> None:
     place = discord.direct(bot, ada)
-    fake_engine.script = [["It begins", EngineUnavailable("gone")], ["Back."]]
+    fake_engine.script = [["It begins", EngineUnavailable("gone")], [EngineUnavailable("gone")], ["Back."]]
     await discord.say(place, ada, "Hello")
     texts = await said(discord, place, bot, lambda texts: any("cut off" in text for text in texts))
     assert texts[0] == "It begins"

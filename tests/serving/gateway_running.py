@@ -134,7 +134,7 @@ async def running(
     async def source() -> Any:
         return tokenizer
 
-    entrance = Entrance(engine, requests, longest)
+    entrance = Entrance(engine, requests, longest, source)
     app = create_gateway(database, settings, engine, entrance, source)
     key, _ = await made_key(database, "everything", a_minute=a_minute)
     async with listening(app) as address:

@@ -7,8 +7,10 @@ import errno
 import os
 import resource
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,17 @@ from running_engine import RunningEngine
 from test_bad_adapters import ENDLESS, HELLO, SHORT, asked_of_the_engine_itself
 from test_supervisor import family, until
 
-from config.errors import EngineUnavailable
+from config.catalogue import DEMO_FOLDER
 from config.names import VersionName
-from serving import pulse
+from serving import failures, pulse
 from serving import supervisor as supervising
 from serving.client import Finished, Piece
-from serving.entrance import Entrance
+from serving.entrance import GOES_ON, Entrance
+from serving.prompt import ChatTokenizer
 
 KNOWN_SOON = 5.0
 """Seconds within which a fault is known."""
+LONG = replace(ENDLESS, max_tokens=200)
 
 
 def process(engine: RunningEngine, which: str) -> psutil.Process:
@@ -144,41 +148,48 @@ async def test_a_full_disk_costs_log_lines_and_no_answer(
 
 
 @asynccontextmanager
-async def held(core: psutil.Process) -> AsyncIterator[None]:
+async def held(lost: psutil.Process) -> AsyncIterator[None]:
     """Stopped for good."""
-    core.suspend()
+    lost.suspend()
     yield
 
 
 @asynccontextmanager
-async def killed(core: psutil.Process) -> AsyncIterator[None]:
+async def killed(lost: psutil.Process) -> AsyncIterator[None]:
     """As by the kernel, where memory has run out. Stopped before, so that what has come is in it, and nothing said."""
-    core.suspend()
+    lost.suspend()
     yield
-    os.kill(core.pid, signal.SIGKILL)
+    os.kill(lost.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("fault", [killed, held])
-async def test_a_lost_core_is_replaced_and_costs_only_the_answer_that_had_begun(
-    engine: RunningEngine, monkeypatch: pytest.MonkeyPatch, fault: Any
+@pytest.mark.parametrize(("which", "fault"), [("core", killed), ("core", held), ("api", killed)])
+async def test_a_lost_process_is_replaced_who_waits_is_answered_and_the_answer_that_had_begun_goes_on(
+    engine: RunningEngine, monkeypatch: pytest.MonkeyPatch, which: str, fault: Any
 ) -> None:
     """Held: whoever has stopped it stops it again each time that it is let go on, at once. It is replaced after half a
     minute; here a little after it was let go on for the first time. Its API process says “abort” when it is ended, and
     that is no end of an answer."""
     let_go: list[Any] = []
+    monkeypatch.setattr(failures, "STEADY_SECONDS", 0.0)  # the loss before this one is no reason to give up
     monkeypatch.setattr(pulse, "go_on", let_go.append)
     monkeypatch.setattr(pulse, "UNWELL_SECONDS", pulse.HALTED_SECONDS + 3)
     before = engine.supervisor.pid
-    entrance = Entrance(engine.supervisor, 2)
+    tokenizer = ChatTokenizer(str(DEMO_FOLDER))
+
+    async def source() -> ChatTokenizer:
+        return tokenizer
+
+    entrance = Entrance(engine.supervisor, 2, tokenizer=source)
 
     async def whole(person: str) -> list[Piece | Finished]:
         stream = entrance.stream(engine.supervisor.untuned, HELLO, SHORT, assistant="a", person=person)
         return [event async for event in stream]
 
     alone = await whole("before")
-    begun = entrance.stream(engine.supervisor.untuned, HELLO, ENDLESS, assistant="a", person="begun")
-    await anext(begun)
-    async with fault(process(engine, "core")):
+    told: list[str] = []
+    begun = entrance.stream(engine.supervisor.untuned, HELLO, LONG, assistant="a", person="begun", told=told.append)
+    shown = [await anext(begun) for _ in range(10)]
+    async with fault(process(engine, which)):
         not_begun = asyncio.create_task(whole("asked"))
         await until(lambda: entrance.line.taken == 2, 5)
         in_line = [asyncio.create_task(whole(person)) for person in ("second", "third")]
@@ -187,10 +198,15 @@ async def test_a_lost_core_is_replaced_and_costs_only_the_answer_that_had_begun(
             await until(lambda: engine.supervisor.status.state == "unwell", KNOWN_SOON)
             await until(lambda: engine.supervisor.status.state == "restarting", 60)
             assert let_go
+    lost = time.monotonic()
     await until(lambda: engine.supervisor.status.state != "ready", KNOWN_SOON)
-    with pytest.raises(EngineUnavailable):
-        async for _ in begun:
-            pass
+    assert time.monotonic() - lost < KNOWN_SOON
+    more = [event async for event in begun]
+    *pieces, finished = [*shown, *more]
+    assert isinstance(finished, Finished) and len(pieces) > len(shown)
+    assert finished.text == "".join(piece.text for piece in pieces)
+    assert finished.finish_reason in ("stop", "length") and finished.answer_tokens <= LONG.max_tokens
+    assert finished.prompt_tokens == tokenizer.count(HELLO) and told == [GOES_ON]
     answered = await asyncio.gather(not_begun, *in_line)
     assert [events[-1].text for events in answered] == [alone[-1].text] * 3
     assert entrance.line.taken == 0

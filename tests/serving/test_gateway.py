@@ -478,7 +478,7 @@ async def test_what_only_the_engine_finds_too_long_has_the_code_that_clients_loo
     assert answer.status_code == 400 and (error["code"], error["param"]) == ("context_length_exceeded", "messages")
 
 
-async def test_an_engine_that_breaks_off_is_asked_once_more_and_then_it_is_said(door: Door) -> None:
+async def test_an_engine_that_breaks_off_is_asked_once_more_for_all_or_the_rest_and_then_it_is_said(door: Door) -> None:
     broken = EngineUnavailable("The engine broke off in the middle of the answer; ask again.")
     door.engine.script = [[broken], ["Here", " I am."]]
     assert (await door.ask()).json()["choices"][0]["message"]["content"] == "Here I am."
@@ -487,9 +487,16 @@ async def test_an_engine_that_breaks_off_is_asked_once_more_and_then_it_is_said(
     assert answer.status_code == 503 and refusal(answer)["code"] == "engine_unavailable"
     door.engine.script = [["Here", broken], ["I am."]]
     assert (await door.ask()).json()["choices"][0]["message"]["content"] == "I am."  # nothing of it was shown
-    door.engine.script = [["Here", broken]]
+    door.engine.script = [["Here", broken], [" I", " am."]]
+    *said, usage, done = await events(await door.ask(stream=True, stream_options={"include_usage": True}))
+    assert done == "[DONE]" and [one["choices"][0]["delta"].get("content") for one in said] == [
+        "", "Here", " I", " am.", None,
+    ]  # fmt: skip
+    assert usage["usage"] == {"prompt_tokens": 6, "completion_tokens": 3, "total_tokens": 9}
+    door.engine.script = [["Here", broken], [broken]]
     *said, last = await events(await door.ask(stream=True))
     assert last["error"]["message"] == str(broken) and "[DONE]" not in said
+    door.engine.script = [["Here", broken], [broken]]
     async with door.client() as client:
         with pytest.raises(openai.APIError, match="broke off"):
             async for _ in await client.chat.completions.create(model="harbour", messages=HELLO, stream=True):
