@@ -125,6 +125,8 @@ async def reject(database: Database, assistant_name: str, number: int) -> Versio
     Raises NotFound for one that is not there, Refused for one that serves or has not passed.
     """
     async with database.session() as session:
+        # A write first: then nobody puts it into service at the same moment.
+        await session.execute(update(Assistant).where(Assistant.name == assistant_name).values(name=Assistant.name))
         assistant = await find_assistant(session, assistant_name)
         version = await find_version(session, assistant, number)
         name = VersionName(assistant.name, number)
