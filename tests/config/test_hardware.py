@@ -18,7 +18,7 @@ from config.hardware import (
     plan,
     probe,
 )  # fmt: skip
-from tuning.training.run import MANY_EXAMPLES, rank_for
+from tuning.training.planned import MANY_EXAMPLES, rank_for
 
 LAPTOP = Hardware(2, 16 * GIB, 12 * GIB, 100 * GIB, frozenset(), ())
 WORKSTATION = replace(LAPTOP, cores=16, memory=128 * GIB, gpus=(Gpu("a card", 24 * GIB),))

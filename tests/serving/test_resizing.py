@@ -173,7 +173,7 @@ async def test_what_no_exchange_can_help_is_said_as_well(
     supervisor: EngineSupervisor, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await outgrow(database, supervisor)
-    monkeypatch.setattr(resizing, "planned", lambda *_: supervisor.plan)  # the machine affords no more
+    monkeypatch.setattr(supervisor, "plan_now", lambda: supervisor.plan)  # the machine affords no more
     assert not await Resizing(database, supervisor).look()
     assert supervisor.status.notice.startswith("13 adapters are in use, and this machine has room for 8 at once")
     assert supervisor.status.notice in supervisor.status.sentence

@@ -19,7 +19,7 @@ from serving.prompt import ChatTokenizer
 from tuning.exchanges import read_exchanges
 from tuning.gate.judge import ANSWERS, RECALLED_TOKENS, Case, Contender, evenly, judge, read_material
 from tuning.training.outcome import Parity, ParityRow
-from tuning.training.run import RunFolder
+from tuning.training.run import RunFolder, TrainingRun
 
 NAME = VersionName("harbour", 1)
 PROMPT = "You keep the harbour."
@@ -48,6 +48,7 @@ def tokenizer() -> ChatTokenizer:
 def case(folder: Path, tokenizer: ChatTokenizer, learnt: int, more: tuple[str, ...] = (), tokens: int = 128) -> Case:
     run = RunFolder(folder / "jobs" / "1")
     run.folder.mkdir(parents=True)
+    run.settings.write_text(TrainingRun(model="demo", system_prompt=PROMPT).model_dump_json())
     run.train.write_text(lines(learnt, more))
     run.held_out.write_text(lines(40))
     computed = [

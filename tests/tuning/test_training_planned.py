@@ -33,7 +33,7 @@ def planned(hardware: Plan, method: Method = "lora", examples: int = 200) -> Tra
 def test_the_rank_of_an_adapter_grows_with_what_there_is_to_learn(hardware: Plan) -> None:
     counts = (FEW_EXAMPLES - 1, FEW_EXAMPLES, MANY_EXAMPLES - 1, MANY_EXAMPLES)
     assert [planned(hardware, examples=count).rank for count in counts] == [8, 16, 16, 32]
-    assert planned(hardware, "full", 10).rank == planned(hardware, "partial", 10).rank == hardware.max_lora_rank == 64
+    assert planned(hardware, "full", 10).rank == planned(hardware, "partial", 10).rank == hardware.training_rank == 64
 
 
 def test_what_cannot_be_learnt_in_4_bits_is_refused_in_a_sentence(hardware: Plan) -> None:

@@ -18,7 +18,8 @@ def copied(tmp_path: Path) -> Path:
     """What is digested, in another place."""
     shutil.copytree(ROOT / "tuning", tmp_path / "tuning", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "serving").mkdir()
-    shutil.copy(ROOT / "serving" / "prompt.py", tmp_path / "serving")
+    for name in ("control_tokens.py", "prompt.py"):
+        shutil.copy(ROOT / "serving" / name, tmp_path / "serving")
     return tmp_path
 
 

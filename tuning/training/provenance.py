@@ -11,7 +11,7 @@ from tuning.training.run import TrainingRun
 
 LIBRARIES = ("parlance", "torch", "transformers", "peft")
 ROOT = Path(__file__).resolve().parents[2]
-BESIDES = ("serving/prompt.py", "tuning/disentangle/weights.safetensors")
+BESIDES = ("serving/control_tokens.py", "serving/prompt.py", "tuning/disentangle/weights.safetensors")
 """Of what decides what is learnt, that which is no module of `tuning`."""
 
 
