@@ -38,7 +38,10 @@ async def says(supervisor: EngineSupervisor, messages: list[Message] = HELLO) ->
 
 
 def living(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def until(truth: Callable[[], bool], seconds: float = 30) -> None:
