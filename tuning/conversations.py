@@ -211,3 +211,17 @@ class ConversationBuilder:
             self._by_name.move_to_end(name)
             if len(self._by_name) > MOST_OPEN:
                 self._by_name.popitem(last=False)
+
+
+def whole(conversations: Iterator[Conversation]) -> Iterator[Conversation]:
+    """Conversations without gaps, which are messages without text: each is cut where one was."""
+    for conversation in conversations:
+        run: list[ChatMessage] = []
+        for message in conversation.messages:
+            if message.text:
+                run.append(message)
+            elif run:
+                yield Conversation(run)
+                run = []
+        if run:
+            yield Conversation(run)

@@ -18,7 +18,7 @@ from store.tables import Source, SourceAuthor, SourceMessage
 from tuning.chains import KINDS as WRITTEN_APART
 from tuning.chains import ChainBuilder
 from tuning.cleaning import Cleaning, Sieves
-from tuning.conversations import ChatMessage, Conversation, ConversationBuilder
+from tuning.conversations import ChatMessage, Conversation, ConversationBuilder, whole
 from tuning.funnel import Counter, Step
 from tuning.sources import channel_log
 from tuning.speakers import EVERYBODY
@@ -105,9 +105,9 @@ class Reading:
                 log.agreed = {}  # somebody agreed at this very moment; that counts from the next time on
             builder = ConversationBuilder(learnt=self._learnt)
             async for chunk in channel_log.read(session, log, self._consented):
-                yield self._cleaned(channel_log.whole(_sorted(chunk, builder)), _of_log(log))
+                yield self._cleaned(whole(_sorted(chunk, builder)), _of_log(log))
                 say(SORTING, self._consented.came_in, total)
-            yield self._cleaned(channel_log.whole(builder.finish()), _of_log(log))
+            yield self._cleaned(whole(builder.finish()), _of_log(log))
             self.votes.extend((_of_log(log), answer) for answer in log.voted)
 
     async def _of_source(self, session: AsyncSession, source: Source) -> AsyncIterator[Batch]:
@@ -126,11 +126,13 @@ class Reading:
         builder: Builder = ChainBuilder() if apart else ConversationBuilder(learnt=self._learnt)
 
         def batch(conversations: Iterator[Conversation]) -> Batch:
+            conversations = whole(conversations)
             return (given, self._counted(conversations)) if apart else self._cleaned(conversations, given)
 
         async for chunk in _stored(session, source.id, names):
-            self._consented.came_in += len(chunk)
-            self._consented.went_out += len(chunk)
+            written = sum(bool(message.text) for message in chunk)
+            self._consented.came_in += written
+            self._consented.went_out += written
             yield batch(_sorted(chunk, builder))
         yield batch(builder.finish())
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import zipfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_files import pdf
 
 from config.errors import BadInput
 from tuning.sources.detect import open_export
@@ -165,12 +168,6 @@ class TestWhatsApp:
         chats, messages, _ = read(tmp_path / "WhatsApp Chat - Crew.zip", "whatsapp")
         assert (chats[0].title, messages[0].text) == ("Crew", "Ahoy")
 
-    def test_a_message_without_end_is_refused_and_does_not_fill_the_memory(self, tmp_path: Path) -> None:
-        file = tmp_path / "_chat.txt"
-        file.write_text("[02/01/2024, 10:00:00] Odo: Ahoy\n" + "x" * 200_000)
-        with pytest.raises(BadInput, match="16,384"):
-            list(open_export(file))
-
 
 def slack_zip(folder: Path) -> Path:
     file = folder / "Harbour Slack export.zip"
@@ -201,6 +198,57 @@ class TestSlack:
         ]  # fmt: skip
         assert messages[1].reply_to == messages[0].external_id and messages[0].reply_to is None
         assert messages[1].edited_at == 1709287300 and export.entries == {"C1": 5, "C2": 0}
+
+    def test_an_export_packed_again_within_a_folder_is_the_same(self, tmp_path: Path) -> None:
+        again = tmp_path / "again.zip"
+        with zipfile.ZipFile(slack_zip(tmp_path)) as archive, zipfile.ZipFile(again, "w") as other:
+            other.writestr("__MACOSX/._channels.json", b"\x00\x05")
+            for name in archive.namelist():
+                other.writestr(f"Harbour Slack export/{name}", archive.read(name))
+        whole = read(tmp_path / "Harbour Slack export.zip", "slack")
+        packed_again = read(again, "slack")
+        assert packed_again[:2] == whole[:2] and packed_again[2].entries == whole[2].entries
+
+    def test_people_of_another_organisation_are_called_as_their_messages_name_them(self, tmp_path: Path) -> None:
+        file = slack_zip(tmp_path)
+        guest = {
+            "type": "message",
+            "user": "U9",
+            "text": "Ahoy",
+            "ts": "1709460000.0",
+            "user_profile": {"real_name": "Ines Aune", "display_name": "", "name": "ines"},
+        }
+        later = {"type": "message", "user": "U1", "text": "Ahoy, <@U9>", "ts": "1709460001.0"}
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr("slipway/2024-03-03.json", json.dumps([guest, later]))
+        messages = read(file, "slack")[1]
+        assert [(message.author, message.text) for message in messages[-2:]] == [
+            ("Ines Aune", "Ahoy"), ("Odo", "Ahoy, @Ines Aune"),
+        ]  # fmt: skip
+
+    def test_many_channels_take_no_longer_than_their_files(self, tmp_path: Path) -> None:
+        """Going over every file for every channel would take minutes here."""
+        many = 3000
+        file = tmp_path / "export.zip"
+        with zipfile.ZipFile(file, "w") as archive:
+            channels = [{"id": f"C{number}", "name": f"channel-{number}"} for number in range(many)]
+            archive.writestr("channels.json", json.dumps(channels))
+            for number in range(many):
+                said = {"type": "message", "user": "U1", "text": f"Ahoy {number}", "ts": "1709460000.0"}
+                archive.writestr(f"channel-{number}/2024-03-01.json", json.dumps([said]))
+        began = time.monotonic()
+        assert len(read(file, "slack")[1]) == many
+        assert time.monotonic() - began < 20
+
+    def test_a_message_that_cannot_be_kept_leaves_the_others_alone(self, tmp_path: Path) -> None:
+        file = slack_zip(tmp_path)
+        said = [
+            {"type": "message", "user": "U1", "text": text, "ts": f"170946000{number}.0"}
+            for number, text in enumerate(["y" * 40_000, "z" * 65_537, "half \ud83d of a character", "Ahoy"])
+        ]
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr("slipway/2024-03-03.json", json.dumps(said))
+        assert [len(message.text) for message in read(file, "slack")[1]][-4:] == [40_000, 0, 0, 4]
 
     def test_a_damaged_day_is_one_sentence(self, tmp_path: Path) -> None:
         file = slack_zip(tmp_path)
@@ -294,6 +342,45 @@ class TestDocuments:
         assert any("A night costs twelve shells" in text for text in texts)
         assert not any("alert" in text or "Home" in text for text in texts)
 
+    def test_no_word_of_a_page_is_lost_whatever_it_is_made_of(self, tmp_path: Path) -> None:
+        long = "which is said at some length so that it is a passage"
+        (tmp_path / "page.html").write_text(
+            f"<html><head><title>T</title></head><body><div>One, {long}.<div>Two <b>in</b>ner<br>line</div>three</div>"
+            f"<ul><li>Four, {long}<ul><li>five</li></ul>six</li></ul><dl><dt>Seven, {long}</dt><dd>eight</dd></dl>"
+            f"<table><tr><th>Nine, {long}</th><td>ten</td></tr></table><h2>Head <i>line</i></h2>Eleven, {long}"
+            f"<!-- hidden --><article><section>Twelve, {long}</section></article><pre>a\n  b</pre></body></html>"
+        )
+        messages = read(tmp_path / "page.html", "document")[1]
+        answers = "\n\n".join(message.text for message in messages if message.author == "assistant")
+        assert answers.split("\n\n") == [
+            f"One, {long}.", "Two inner line", "three", f"Four, {long}", "five", "six", f"Seven, {long}", "eight",
+            f"Nine, {long}", "ten", f"Eleven, {long}", f"Twelve, {long}", "a\n  b",
+        ]  # fmt: skip
+        assert messages[-2].text == "page: Head line"
+
+    def test_a_page_nested_without_end_is_read_or_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "page.html").write_text("<html>" + "<div>" * 20_000 + "words " * 20)
+        with suppress(BadInput):
+            assert "words words" in read(tmp_path / "page.html", "document")[1][-1].text
+
+    def test_a_word_document_has_its_tables_where_they_stand(self, tmp_path: Path) -> None:
+        from docx import Document as WordDocument
+
+        document = WordDocument()
+        document.add_paragraph("Before the table stands a paragraph of some length.")
+        table = document.add_table(3, 2)
+        for row, cells in zip(table.rows, (("Boat", "Shells"), ("small", "twelve"), ("long", "thirty")), strict=True):
+            for cell, text in zip(row.cells, cells, strict=True):
+                cell.text = text
+        table.cell(1, 1).merge(table.cell(2, 1))
+        document.add_paragraph("After it stands another.")
+        document.save(str(tmp_path / "fees.docx"))
+        [answer] = [one.text for one in read(tmp_path / "fees.docx", "document")[1] if one.author == "assistant"]
+        assert answer.split("\n\n") == [
+            "Before the table stands a paragraph of some length.", "Boat | Shells", "small | twelve\nthirty", "long",
+            "After it stands another.",
+        ]  # fmt: skip
+
     def test_a_word_document_has_its_headings(self, tmp_path: Path) -> None:
         from docx import Document as WordDocument
 
@@ -306,7 +393,7 @@ class TestDocuments:
 
     def test_a_pdf_gives_its_text(self, tmp_path: Path) -> None:
         file = tmp_path / "fees.pdf"
-        file.write_bytes(small_pdf("A night costs twelve shells for boats under ten paces."))
+        file.write_bytes(pdf("A night costs twelve shells for boats under ten paces."))
         texts = [message.text for message in read(file, "document")[1]]
         assert texts == ["fees", "A night costs twelve shells for boats under ten paces."]
 
@@ -325,22 +412,3 @@ class TestDocuments:
         with pytest.raises(BadInput) as caught:
             list(open_export(tmp_path / name))
         assert name in str(caught.value) and "\n" not in str(caught.value)
-
-
-def small_pdf(text: str) -> bytes:
-    """A page of one line, written by hand."""
-    stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
-        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]  # fmt: skip
-    content, places = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        places.append(len(content))
-        content += b"%d 0 obj%s endobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    start = len(content)
-    content += b"xref\n0 6\n0000000000 65535 f \n" + table
-    return content + b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % start

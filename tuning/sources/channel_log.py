@@ -13,7 +13,7 @@ across it. Ids are rows of `messages`; an answer follows its question, as it doe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,7 +27,7 @@ from store.consents import consenting, open_channels
 from store.conversations import TOLD
 from store.database import Database
 from store.tables import Channel, Consent, Message, Route, Source, Speaker, Vote
-from tuning.conversations import ChatMessage, Conversation
+from tuning.conversations import ChatMessage
 from tuning.echo import Echo
 from tuning.funnel import Counter
 from tuning.redaction import redact
@@ -207,20 +207,6 @@ async def read(session: AsyncSession, log: ChannelLog, counter: Counter) -> Asyn
             if has_answer and row.id not in good:
                 given.append(_unlearnt(row))
         yield given
-
-
-def whole(conversations: Iterator[Conversation]) -> Iterator[Conversation]:
-    """Conversations without gaps: each is cut where one was."""
-    for conversation in conversations:
-        run: list[ChatMessage] = []
-        for message in conversation.messages:
-            if message.text:
-                run.append(message)
-            elif run:
-                yield Conversation(run)
-                run = []
-        if run:
-            yield Conversation(run)
 
 
 async def _voted_answers(session: AsyncSession, channel_id: int, value: int) -> dict[int, list[Message]]:

@@ -18,9 +18,11 @@ from tuning.sources.discord_export import DiscordExport
 from tuning.sources.document import SUFFIXES, Document
 from tuning.sources.export import Export
 from tuning.sources.json_file import size_of
-from tuning.sources.slack import INDEXES, SlackExport
+from tuning.sources.slack import SlackExport, top_of
 from tuning.sources.telegram import TelegramExport
-from tuning.sources.whatsapp import WhatsAppExport, started
+from tuning.sources.whatsapp import WhatsAppExport, chat_in
+from tuning.sources.whatsapp_start import UNREADABLE, started
+from tuning.sources.zip_file import opened_zip
 
 LOOK_BYTES = 1 << 20
 LOOK_LINES = 40
@@ -40,7 +42,7 @@ def open_export(file: Path) -> Export:
     if start.startswith(b"%PDF"):
         return Document(file)
     lines = start.decode("utf-8", "replace").splitlines()[:LOOK_LINES]
-    if any(started(line) for line in lines):  # before JSON: an iPhone's lines begin with a bracket
+    if _is_whatsapp(lines):  # before JSON: an iPhone's lines begin with a bracket
         return WhatsAppExport(file)
     if start.lstrip()[:1] in (b"{", b"["):
         return _json(file, start)
@@ -51,15 +53,21 @@ def open_export(file: Path) -> Export:
     raise BadInput(f"{file.name} is in no format that can be read here; give {FORMATS}.")
 
 
+def _is_whatsapp(lines: list[str]) -> bool:
+    """Whether a message begins on one of them; or on the first, in a way that WhatsApp's reader will say it cannot
+    read."""
+    starts = [started(line) for line in lines if line.strip()]
+    return any(start is not None and (start.form != UNREADABLE or start is starts[0]) for start in starts)
+
+
 def _in_zip(file: Path) -> Export:
-    with zipfile.ZipFile(file) as archive:
+    with opened_zip(file, "save or download it again") as archive:
         names = archive.namelist()
     if "word/document.xml" in names:
         return Document(file)
-    if any(index in names for index in INDEXES):
+    if top_of(names) is not None:
         return SlackExport(file)
-    texts = [name for name in names if name.lower().endswith(".txt")]
-    if len(texts) == 1 or any(name.endswith("_chat.txt") for name in texts):
+    if chat_in(names) is not None:
         return WhatsAppExport(file)
     raise BadInput(f"{file.name} is a zip file of no kind that can be read here; give {FORMATS}.")
 

@@ -2,7 +2,8 @@
 
 Each dialogue is a chain of replies of its own: nothing joins two of them. The person's turns come from `user`, the
 model's from `assistant`; what the system is told is left out, because an assistant has its own words for that, and tool
-calls are. There are no times in such a file: its order stands for time. Knows nothing of databases.
+calls are. A dialogue ends before a turn that cannot be kept; that turn and those after it are given without their text.
+There are no times in such a file: its order stands for time. Knows nothing of databases.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import ijson
 
 from config.errors import BadInput
-from tuning.sources.export import checked_text
+from tuning.sources.export import kept_text
 from tuning.sources.json_file import JsonFile, NotJson, size_of
 from tuning.sources.message import SourceChat, SourceMessage
 
@@ -56,11 +57,13 @@ class Dialogues:
         turns = 0
         for number, dialogue in enumerate(self._dialogues(), start=1):
             previous: str | None = None
+            torn = False
             for place, (role, text) in enumerate(self._turns(dialogue, number)):
                 turns += 1
                 name = f"{number}.{place}"
                 if role in LEFT_OUT or not text.strip():
                     continue
+                torn = torn or not kept_text(text)
                 speaker = ROLES[role]
                 yield SourceMessage(
                     external_id=name,
@@ -69,7 +72,7 @@ class Dialogues:
                     sent_at=START + APART * turns,
                     reply_to=previous,
                     forwarded=False,
-                    text=checked_text(self.file, f"Dialogue {number}", text),
+                    text="" if torn else text,
                 )
                 previous = name
         self.entries[self.file.stem[:40]] = turns
@@ -113,7 +116,7 @@ class Dialogues:
             return
         try:
             found = json.loads(line.decode())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadInput(
                 f"Line {number} of {self.file.name} is not JSON, or was cut off; every line is one dialogue."
             ) from None
@@ -129,12 +132,12 @@ class Dialogues:
             if not isinstance(turn, dict):
                 raise self._no_dialogues(number)
             role = turn.get("role", turn.get("from"))
-            if role not in ROLES and role not in LEFT_OUT:
+            if not isinstance(role, str) or (role not in ROLES and role not in LEFT_OUT):
                 raise BadInput(
                     f"Dialogue {number} of {self.file.name} has a turn of “{str(role)[:30]}”; turns are of user or "
                     "assistant."
                 )
-            yield str(role), _text(turn.get("content", turn.get("value")))
+            yield role, _text(turn.get("content", turn.get("value")))
 
     def _no_dialogues(self, number: int) -> BadInput:
         return BadInput(

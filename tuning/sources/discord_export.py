@@ -108,9 +108,9 @@ class DiscordExport:
         spoken = str(fields.get("type", "Default")) in SPOKEN
         if author.get("isBot") or not spoken or not isinstance(text, str) or not text.strip():
             return None
-        which = f"Message {number}"
+        which = f"Message {str(number)[:LONGEST_ID]}"
         name = author.get("nickname") or author.get("name") or "Unknown"
-        reference = fields.get("reference") or {}
+        reference = fields["reference"] if isinstance(fields.get("reference"), dict) else {}
         here = fields.get("channelId") or reference.get("channelId")
         replied = reference.get("messageId") if here == reference.get("channelId") else None
         return SourceMessage(
@@ -118,7 +118,7 @@ class DiscordExport:
             author_id=f"discord:{author['id']}"[:LONGEST_AUTHOR],
             author=checked_text(self.file, which, str(name))[:LONGEST_AUTHOR],
             sent_at=self._time(fields.get("timestamp"), which),
-            reply_to=str(replied) if replied else None,
+            reply_to=str(replied)[:LONGEST_ID] if replied else None,
             forwarded=bool(fields.get("forwardedMessage")),
             text=checked_text(self.file, which, text),
             edited_at=self._time(fields["timestampEdited"], which) if fields.get("timestampEdited") else None,
@@ -127,9 +127,9 @@ class DiscordExport:
     def _time(self, written: Any, which: str) -> int:
         try:
             moment = datetime.fromisoformat(str(written))
-        except ValueError:
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        except (ValueError, OverflowError):
             raise BadInput(f"{which} of {self.file.name} has no time that can be read; export it again.") from None
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
     def _no_export(self) -> BadInput:
         return BadInput(

@@ -8,15 +8,18 @@ read what they know best; this module knows only headings and paragraphs. Knows 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from config.errors import BadInput
 from tuning.sources.export import checked_text
 from tuning.sources.json_file import size_of
 from tuning.sources.message import SourceChat, SourceMessage
+from tuning.sources.zip_file import opened_zip
 
 LARGEST = 64 << 20
 """Bytes; these formats are read whole."""
@@ -29,6 +32,14 @@ ASKER, ASSISTANT = "asker", "assistant"
 START = 1_000_000_000
 APART = 24 * 3600
 
+NO_TEXT = ["head", "script", "style", "noscript", "template", "nav", "header", "footer", "form", "svg"]
+BLOCKS = (
+    "html body main article section aside div p h1 h2 h3 h4 h5 h6 ul ol li dl dt dd pre blockquote address figure "
+    "figcaption details summary fieldset table caption thead tbody tfoot tr td th hr"
+)
+"""Elements of a page that words beside each other are not one paragraph across."""
+
+Item = TypeVar("Item")
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$")
 _UNDERLINED = re.compile(r"^(?:={3,}|-{3,})$")
 _BREAK = re.compile(r"(?<=[.!?…。！？])\s+")
@@ -95,7 +106,7 @@ class Document:
             return self._word()
         text = self._text()
         if suffix in (".html", ".htm") or re.match(r"\s*<(?:!doctype html|html|head|body)\b", text, re.IGNORECASE):
-            return _html(text)
+            return self._parsed(lambda _: _html(text), "is a page that cannot be read; save it as text and give that")
         return _plain(text)
 
     def _text(self) -> str:
@@ -106,37 +117,56 @@ class Document:
             raise BadInput(f"{self.file.name} is not text in UTF-8; save it as UTF-8 first.") from None
 
     def _pdf(self) -> Iterator[Block]:
-        from pypdf import PdfReader
-        from pypdf.errors import PyPdfError
-
-        try:
-            reader = PdfReader(self.file)
-            if reader.is_encrypted and not reader.decrypt(""):
-                raise BadInput(f"{self.file.name} is locked with a password; save it without one.")
-            for page in reader.pages:
-                text = re.sub(r"(?<=\w)-\n(?=[a-zäöüß])", "", page.extract_text())
-                for paragraph in re.split(r"\n\s*\n", text):
-                    yield Block(" ".join(paragraph.split()))
-        except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError):
-            raise BadInput(f"{self.file.name} is a PDF that cannot be read; save it as text and give that.") from None
+        for page in self._parsed(_pdf_pages, "is a PDF that cannot be read; save it as text and give that"):
+            text = re.sub(r"(?<=\w)-\n(?=[a-zäöüß])", "", page)
+            for paragraph in re.split(r"\n\s*\n", text):
+                yield Block(" ".join(paragraph.split()))
 
     def _word(self) -> Iterator[Block]:
-        import zipfile
+        with opened_zip(self.file, "save it as .docx again") as packed:
+            size = sum(one.file_size for one in packed.infolist())
+        if size > LARGEST_UNPACKED:
+            raise BadInput(f"{self.file.name} unpacks to {size >> 20:,} MB, which no text needs; save it as text.")
+        yield from self._parsed(_word_blocks, "is no Word document that can be read; save it as .docx again")
 
-        from docx import Document as WordDocument
-        from docx.opc.exceptions import PackageNotFoundError
-
+    def _parsed(self, parse: Callable[[Path], Iterator[Item]], sentence: str) -> Iterator[Item]:
+        """What a library makes of the file. These raise whatever they stumble over in a damaged one, of dozens of
+        kinds and promising none, so all of them become one sentence."""
         try:
-            with zipfile.ZipFile(self.file) as packed:
-                size = sum(one.file_size for one in packed.infolist())
-            if size > LARGEST_UNPACKED:
-                raise BadInput(f"{self.file.name} unpacks to {size >> 20:,} MB, which no text needs; save it as text.")
-            for paragraph in WordDocument(str(self.file)).paragraphs:
-                style = (paragraph.style.name if paragraph.style is not None else "") or ""
-                found = re.fullmatch(r"Heading (\d)", style)
-                yield Block(paragraph.text.strip(), int(found[1]) if found else 1 if style == "Title" else 0)
-        except (PackageNotFoundError, KeyError, ValueError, zipfile.BadZipFile):
-            raise BadInput(f"{self.file.name} is no Word document that can be read; save it as .docx again.") from None
+            yield from parse(self.file)
+        except BadInput:
+            raise
+        except Exception:
+            raise BadInput(f"{self.file.name} {sentence}.") from None
+
+
+def _pdf_pages(file: Path) -> Iterator[str]:
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings quote the file
+    reader = PdfReader(file)
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise BadInput(f"{file.name} is locked with a password; save it without one.")
+    for page in reader.pages:
+        yield page.extract_text()
+
+
+def _word_blocks(file: Path) -> Iterator[Block]:
+    """Paragraphs and tables as they follow each other; of a table each row, a cell that spans several once."""
+    from docx import Document as WordDocument
+    from docx.table import Table
+
+    for part in WordDocument(str(file)).iter_inner_content():
+        if isinstance(part, Table):
+            seen: set[object] = set()
+            for row in part.rows:
+                fresh = {cell._tc: cell.text.strip() for cell in row.cells if cell._tc not in seen}
+                seen.update(fresh)
+                yield Block(" | ".join(filter(None, fresh.values())))
+            continue
+        style = (part.style.name if part.style is not None else "") or ""
+        found = re.fullmatch(r"Heading (\d)", style)
+        yield Block(part.text.strip(), int(found[1]) if found else 1 if style == "Title" else 0)
 
 
 LONGEST_QUESTION = 300
@@ -207,12 +237,35 @@ def _plain(text: str) -> Iterator[Block]:
 
 
 def _html(text: str) -> Iterator[Block]:
+    """Words by the innermost block that they stand in, whichever that is: a page need not be made of paragraphs."""
     from bs4 import BeautifulSoup
+    from bs4.element import NavigableString, Tag
 
     page = BeautifulSoup(text, "html.parser")
-    for tag in page(["script", "style", "noscript", "template", "nav", "header", "footer", "form", "svg"]):
+    for tag in page(NO_TEXT):
         tag.decompose()
-    for tag in page.find_all(["h1", "h2", "h3", "h4", "h5", "h6", "p", "li", "pre", "blockquote", "td", "dd"]):
-        if tag.find(["p", "li", "pre"]) is None:
-            words = tag.get_text("" if tag.name == "pre" else " ", strip=tag.name != "pre")
-            yield Block(words.strip(), int(tag.name[1]) if re.fullmatch(r"h[1-6]", tag.name) else 0)
+    blocks = frozenset(BLOCKS.split())
+    words: list[str] = []
+    around: Tag | None = None
+
+    def block() -> Iterator[Block]:
+        said = "".join(words)
+        name = around.name if around is not None else ""
+        words.clear()
+        plain = said.strip("\n") if name == "pre" else " ".join(said.split())
+        if plain.strip():
+            yield Block(plain, int(name[1]) if re.fullmatch("h[1-6]", name) else 0)
+
+    for part in page.descendants:
+        if isinstance(part, Tag):
+            if part.name in blocks:
+                yield from block()
+            elif part.name == "br":
+                words.append("\n")
+        elif type(part) is NavigableString:  # its kinds are comments and the like
+            inner = next((parent for parent in part.parents if parent.name in blocks), None)
+            if inner is not around:
+                yield from block()
+                around = inner
+            words.append(part)
+    yield from block()

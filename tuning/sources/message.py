@@ -16,8 +16,9 @@ class SourceChat:
 
 @dataclass(frozen=True, slots=True)
 class SourceMessage:
-    """One message with text. `sent_at` and `edited_at` in Unix seconds, the latter None where it never was; `reply_to`
-    an external id of the same chat, or None."""
+    """One message. `sent_at` and `edited_at` in Unix seconds, the latter None where it never was; `reply_to`: an
+    external id of the same chat, or None. Without `text` it is one that cannot be kept: it holds its place in the
+    conversation, and nothing is learnt across it."""
 
     external_id: str
     author_id: str
