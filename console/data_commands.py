@@ -11,6 +11,7 @@ import typer
 from console.output import console, print_json, steps, table
 from console.workplace import run, workplace
 from tuning.importing import Imported, import_file
+from tuning.sources.export import LONGEST_TEXT
 from tuning.speakers import EVERYBODY
 
 
@@ -66,7 +67,15 @@ def import_(
         funnel.add_row(step.name, f"{step.came_in:,}", f"{step.went_out:,}")
     console.print(funnel)
     console.print(f"{found.conversations:,} conversations, {found.examples:,} examples.")
-    kept = f"Next: parlance tune {assistant}"
+    if found.without_text:
+        console.print(
+            f"Left out: {found.without_text:,} that cannot be kept, being longer than {LONGEST_TEXT:,} characters, no "
+            "valid text, or with lines of another chat pasted in. Nothing is learnt across such a message.",
+            markup=False,
+        )
+    if found.wanting:
+        console.print(found.wanting, markup=False)
+    kept = "It is kept." if found.wanting else f"Next: parlance tune {assistant}"
     console.print("Nothing was kept; leave out --preview to import it." if preview else kept, markup=False)
 
 
@@ -79,4 +88,6 @@ def _result(found: Imported) -> dict[str, Any]:
         "new": found.new,
         "changed": found.changed,
         "speaker": found.speaker,
+        "without_text": found.without_text,
+        "wanting": found.wanting,
     }

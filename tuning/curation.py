@@ -143,10 +143,18 @@ def _result(reading: Reading, gathering: Gathering) -> Curated:
     )
 
 
+def wanting(curated: Curated) -> str | None:
+    """What is wanted before a version can be learnt, as a sentence; None where there is enough."""
+    if curated.examples >= MIN_EXAMPLES and curated.train and curated.held_out >= FEWEST_HELD_OUT:
+        return None
+    there = "is only 1 example" if curated.examples == 1 else f"are only {curated.examples} examples"
+    return (
+        f"There {there} of the speaker answering somebody, and it takes {MIN_EXAMPLES} to learn and to measure; import "
+        "more, teach some by hand, or choose a speaker who answers more."
+    )
+
+
 def require_enough(curated: Curated) -> None:
     """Raises BadInput where there is too little to learn and to measure."""
-    if curated.examples < MIN_EXAMPLES or not curated.train or curated.held_out < FEWEST_HELD_OUT:
-        raise BadInput(
-            f"There are only {curated.examples} examples of the speaker answering somebody, and it takes "
-            f"{MIN_EXAMPLES} to learn and to measure; give a longer export, or choose a speaker who answers more."
-        )
+    if sentence := wanting(curated):
+        raise BadInput(sentence)

@@ -2,7 +2,8 @@
 
 Promises one transaction, a short one at the end: on any error the database is as it was, and whoever writes meanwhile
 hardly waits. A source is one chat of one assistant; the same file twice adds nothing, a longer export of the same chat
-adds what is new and takes over what was edited since; an older one takes nothing back. The word of whoever asked, that
+adds what is new and takes over what was edited since; an older one takes nothing back. However little it is, it is
+kept, since sources add up; what is wanting before a version can be learnt is told. The word of whoever asked, that
 the chat may be used, is recorded with the source. What would become of the messages is counted by curation before
 anything is written.
 """
@@ -24,7 +25,7 @@ from store.columns import now
 from store.database import Database
 from store.forgotten import KeptOut
 from store.tables import Assistant, Import, Source
-from tuning.curation import measure, require_enough
+from tuning.curation import measure, wanting
 from tuning.funnel import Step
 from tuning.reading import Say
 from tuning.sources.detect import open_export
@@ -45,7 +46,8 @@ class Imported:
     """What an import did. `messages`: how many the source holds now; `new` and `changed`: of these, by this file.
 
     `speaker`: the display name of the one who is learnt, or of those; `speaker_chosen`: nobody named one, so it was
-    chosen here.
+    chosen here. `without_text`: messages that could not be kept and only hold their place, where this file was not
+    imported before. `wanting`: what it takes before a version can be learnt, as a sentence.
     `conversations`, `examples` and the funnel are those of all the assistant's sources, but for the funnel's first
     step, which is this file's.
     """
@@ -59,6 +61,8 @@ class Imported:
     conversations: int
     examples: int
     funnel: tuple[Step, ...]
+    without_text: int = 0
+    wanting: str | None = None
 
 
 async def import_file(
@@ -97,7 +101,6 @@ async def import_file(
             voice = choose_voice(people, wanted, read.speakers, reading.answers)
             await staging.set_source(_source_row(read, export.kind, owner.id, asked_by, voice.ids))
             curated = await measure(session, owner.id, say)
-        require_enough(curated)
         imported = {"file_digest": export.digest, "messages_read": read.entries} if read.before is None else None
         try:
             moved = await staging.counted() if preview else await staging.move(imported, kept_out.latest)
@@ -115,13 +118,16 @@ async def import_file(
             conversations=curated.conversations,
             examples=curated.examples,
             funnel=(Step("with text", read.entries, kept), *curated.funnel),
+            without_text=read.without_text,
+            wanting=wanting(curated),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What was read: into which source (or its number to come), whose answers it learnt so far, how many entries of
-    the chat have text; `before`: the import of this very file, if it was read before."""
+    the chat have text, and how many are kept without it; `before`: the import of this very file, if it was read
+    before."""
 
     head: SourceChat
     source_id: int
@@ -129,6 +135,7 @@ class _Read:
     entries: int
     kept: int
     before: Import | None
+    without_text: int = 0
 
 
 def _source_row(
@@ -152,6 +159,7 @@ def _source_row(
 class _Chat:
     head: SourceChat
     kept: int = 0
+    without_text: int = 0
 
 
 class _Reading:
@@ -184,7 +192,10 @@ class _Reading:
             current = chats[-1]
             if self._kept_out.covers(export.kind, item.author_id, item.sent_at):
                 continue
-            current.kept += 1
+            current.kept += bool(item.text)
+            current.without_text += not item.text
+            if not current.kept:
+                continue  # nothing was said before it that it could hold apart
             if taken is not current:
                 if taken is not None or not (wanted is None or _is_called(current.head, wanted)):
                     continue
@@ -213,7 +224,8 @@ class _Reading:
         await store.add(pending, name)
         await store.finish()
         say(READING, export.size, export.size)
-        return _Read(taken.head, source_id, speakers, export.entries[taken.head.id], taken.kept, None)
+        entries = export.entries[taken.head.id]
+        return _Read(taken.head, source_id, speakers, entries, taken.kept, None, taken.without_text)
 
     async def _source(self, head: SourceChat) -> tuple[int, Sequence[str] | None]:
         """Number and speakers of the source that this chat is for the assistant, or will be."""

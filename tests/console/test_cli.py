@@ -53,6 +53,18 @@ def test_an_assistant_is_added_filled_and_shown(home: Path) -> None:
     assert routed == [{"scope": "default", "key": "", "assistant": "garden"}]
 
 
+def test_a_small_import_is_kept_and_says_what_was_left_out_and_what_is_wanting(home: Path, tmp_path: Path) -> None:
+    parlance(home, "assistant", "add", "garden")
+    file = tmp_path / "_chat.txt"
+    file.write_text(f"1/3/24, 10:00 - Odo: Ripe?\n1/3/24, 10:01 - Wren: Yes.\n1/3/24, 10:02 - Odo: {'x' * 70_000}\n")
+    done = parlance(home, "import", str(file), "--assistant", "garden", "--speaker", "wren")
+    assert done.returncode == 0, done.stderr
+    assert "Left out: 1 that cannot be kept" in done.stdout and "65,536" in done.stdout
+    assert "only 1 example" in done.stdout and "takes 40" in done.stdout and "Next:" not in done.stdout
+    again = json.loads(parlance(home, "import", str(file), "--assistant", "garden", "--json").stdout)
+    assert (again["new"], again["examples"]) == (0, 1) and "only 1 example" in again["wanting"]
+
+
 def test_whatever_is_refused_is_one_sentence_and_exit_code_1(home: Path, tmp_path: Path) -> None:
     parlance(home, "assistant", "add", "garden")
     empty = tmp_path / "empty.json"

@@ -67,11 +67,73 @@ async def test_a_document_is_learnt_beside_a_chat_and_never_measured_with(databa
     assert "rules: " not in (tmp_path / "job" / "held_out.jsonl").read_text()
 
 
-async def test_a_document_alone_that_is_too_short_says_how_much_it_takes(database: Database, tmp_path: Path) -> None:
-    await add_assistant(database)
+async def test_a_document_alone_that_is_too_short_is_kept_and_says_how_much_it_takes(
+    database: Database, tmp_path: Path
+) -> None:
+    owner = await add_assistant(database)
     (tmp_path / "note.txt").write_text("A single paragraph about the harbour and its one and only berth.")
+    imported = await import_file(database, tmp_path / "note.txt", "harbour", None, "Ingrid", silent)
+    assert (imported.new, imported.examples) == (2, 1)
+    assert imported.wanting is not None and "only 1 example" in imported.wanting and "takes 40" in imported.wanting
     with pytest.raises(BadInput, match="only 1 example"):
-        await import_file(database, tmp_path / "note.txt", "harbour", None, "Ingrid", silent)
+        await curate(database, owner, tmp_path / "job", silent)
+
+
+async def test_small_sources_add_up_to_what_can_be_learnt(database: Database, tmp_path: Path) -> None:
+    owner = await add_assistant(database)
+    faq = "\n\n".join(
+        f"## Rule {n}\n\nNo boat of over {n + 7} paces ties up at berth {n} after bell {n * 13}." for n in range(10)
+    )
+    (tmp_path / "faq.md").write_text(faq)
+    first = await import_file(database, tmp_path / "faq.md", "harbour", None, "Ingrid", silent)
+    second = await import_file(database, written(tmp_path, chat(talk(31))), "harbour", "Runa", "Ingrid", silent)
+    assert first.wanting is not None and second.wanting is None
+    assert second.examples == 41
+    assert len(await learnt(database, owner, tmp_path / "job")) == 41
+
+
+LONG = "word " * 14_000
+
+
+async def test_an_answer_whose_question_cannot_be_kept_is_learnt_as_an_answer_to_nothing_else(
+    database: Database, tmp_path: Path
+) -> None:
+    """In a chat, where what follows within minutes is one conversation."""
+    owner = await add_assistant(database)
+    lines = []
+    for day in range(50):
+        at = f"[{day % 28 + 1:02}.{day // 28 + 1:02}.24, "
+        lines += [
+            f"{at}10:00:00] Odo: When do we sail on day {day * 7}, to island {day}?",
+            f"{at}10:01:00] Runa: At bell {day * 13}, past buoy {day * 31 % 89}.",
+        ]
+        if day == 20:
+            lines += [f"{at}10:02:00] Odo: {LONG}", f"{at}10:03:00] Runa: That is far too much for me to read."]
+    (tmp_path / "_chat.txt").write_text("\n".join(lines))
+    imported = await import_file(database, tmp_path / "_chat.txt", "harbour", "Runa", "Ingrid", silent)
+    assert (imported.without_text, imported.examples, imported.funnel[0].to_json()) == (
+        1, 50, {"step": "with text", "in": 102, "out": 101},
+    )  # fmt: skip
+    again = await import_file(database, tmp_path / "_chat.txt", "harbour", "Runa", "Ingrid", silent)
+    assert (again.new, again.changed, again.examples) == (0, 0, 50)
+    found = await learnt(database, owner, tmp_path / "job")
+    assert len(found) == 50 and not any("too much" in one["content"] for messages in found for one in messages)
+
+
+async def test_a_dialogue_ends_before_a_turn_that_cannot_be_kept(database: Database, tmp_path: Path) -> None:
+    owner = await add_assistant(database)
+    dialogues = [dialogue(number) for number in range(120)]
+    for role, broken in (("user", LONG), ("assistant", LONG), ("user", "half \ud83d of a character")):
+        turns = [{"role": role, "content": broken}, {"role": "user", "content": "unheard"}]
+        turns = turns if role == "assistant" else [turns[0], {"role": "assistant", "content": "unheard"}, *turns]
+        dialogues.append({"messages": [*dialogue(len(dialogues) * 2 + 1)["messages"], *turns]})
+    (tmp_path / "talk.jsonl").write_text("\n".join(map(json.dumps, dialogues)))
+    imported = await import_file(database, tmp_path / "talk.jsonl", "harbour", None, "Ingrid", silent)
+    assert (imported.conversations, imported.without_text) == (123, 10)
+    found = await learnt(database, owner, tmp_path / "job")
+    said = [one["content"] for messages in found for one in messages]
+    assert "unheard" not in said and max(map(len, said)) < 100
+    assert sum(len(messages) == 4 for messages in found) > 55
 
 
 async def test_private_details_are_known_to_the_gate_by_digest_alone(database: Database, tmp_path: Path) -> None:
