@@ -81,9 +81,11 @@ async def import_file(
     A `preview` tells what an import would do and keeps nothing.
 
     `say` hears of the reading in bytes, then of curation in messages. Raises NotFound for an unknown assistant,
-    BadInput for whatever is wrong with the file, the chat or the speaker,
+    BadInput for whatever is wrong with the file, the chat or the speaker, and where nobody gives their word for it,
     Refused where another process was quicker with the same chat, or somebody was forgotten meanwhile.
     """
+    if not asked_by.strip():
+        raise BadInput("Nobody says that this may be used for training; give the name of whoever imports it.")
     export = open_export(file)
     speaker = speaker or SPEAKERS.get(export.kind) or ()
     wanted = (speaker,) if isinstance(speaker, str) else tuple(speaker)

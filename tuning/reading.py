@@ -1,8 +1,8 @@
 """Reading: an assistant's sources as conversations, cleaned, of people whose words may be learnt.
 
-Taught answers come first, so that of what is nearly the same they stay; then every other source that has a speaker and
-is not paused; then the channels' own logs. Everything is a stream. Counts what it read; knows nothing of examples, nor
-of what becomes of the conversations.
+Taught answers come first, so that of what is nearly the same they stay; then every other source that has a speaker;
+then the channels' own logs. None that is paused is read, nor one without somebody's recorded word that it may be used.
+Everything is a stream. Counts what it read; knows nothing of examples, nor of what becomes of the conversations.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ class Reading:
     async def batches(self, session: AsyncSession, assistant_id: int, say: Say) -> AsyncIterator[Batch]:
         """Conversations of one source after another. Each batch is to be used up before the next."""
         chosen = select(Source).where(
-            Source.assistant_id == assistant_id, Source.speakers.is_not(None), Source.paused.is_(False)
-        )
+            Source.assistant_id == assistant_id, Source.speakers.is_not(None), Source.paused.is_(False),
+            Source.permission != "", Source.permission_by != "",
+        )  # fmt: skip
         sources = (await session.scalars(chosen.order_by(Source.id))).all()
         stored = select(func.count()).select_from(SourceMessage)
         total = await session.scalar(stored.where(SourceMessage.source_id.in_([source.id for source in sources]))) or 0
