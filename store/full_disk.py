@@ -35,7 +35,12 @@ def told() -> Iterator[None]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether this is what a disk without room does."""
+    """Whether this is what a disk without room does, or was raised in place of that."""
+    reason = error.__cause__ or error.__context__
+    return _says_so(error) or (reason is not None and is_full(reason))
+
+
+def _says_so(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         code = getattr(error.orig, "sqlite_errorcode", None)
         return code in SQLITE_SAYS or getattr(error.orig, "sqlstate", None) == POSTGRES_SAYS

@@ -29,6 +29,7 @@ from serving.prompt import ChatTokenizer
 from store.database import Database, open_database
 from store.lineage import pack_ids
 from store.tables import Assistant, Job, Lineage, Version
+from tuning import reserve
 from tuning.curation import Curated, curate
 from tuning.gate.judge import Case, Contender
 from tuning.gate.report import Report
@@ -78,6 +79,7 @@ class JobSteps:
         """To the end. Raises, besides what ends a job, what `tuning.setback` knows: what was made stays then."""
         if not await self.recorded():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            reserve.hold(self._folder)
             curated = await self._curate()
             facts = await self._learn()
             digest = await self._publish(facts)

@@ -25,6 +25,7 @@ from store.assistants import next_number
 from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Job
+from tuning import reserve
 from tuning.insisting import EngineSource
 from tuning.job_steps import LOOK_EVERY, Cancelled, JobSteps, MakeRoom
 from tuning.jobs import ACTIVE
@@ -209,6 +210,8 @@ class JobRunner:
         """Back in line, with its folder; or at an end, where it was asked to stop meanwhile."""
         before = self._aside.get(job_id)
         times = 1 if before is None else before.times + 1
+
+        reserve.give_up(self._settings.paths.job(job_id))
 
         async def put_back() -> bool:
             values: dict[str, Any] = {"state": "queued", "step": "waiting"}

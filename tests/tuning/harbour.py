@@ -48,9 +48,13 @@ class Harbour:
 
     async def until(self, job_id: int, holds: Callable[[Job], Any], seconds: float = 240) -> Job:
         """The job as it is once that holds of it."""
-        async with asyncio.timeout(seconds):
-            while not holds(job := await self.job(job_id)):  # noqa: ASYNC110 - a row is watched
-                await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds(job := await self.job(job_id)):  # noqa: ASYNC110 - a row is watched
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            found = job.state, job.step, job.progress, job.attempts, job.error
+            raise AssertionError(f"it never became so; the job is {found}") from None
         return job
 
     async def cancelled(self, job_id: int) -> tuple[Job, float]:
@@ -136,3 +140,11 @@ async def until(holds: Callable[[], Any], seconds: float = 240) -> Any:
         while not (found := holds()):  # noqa: ASYNC110 - other processes are watched
             await asyncio.sleep(0.02)
     return found
+
+
+def step_of(folder: Path, seen: list[int]) -> bool:
+    """Adds to `seen` the step at which a training is, where it is at any. Always true."""
+    progress = RunFolder(folder).read_progress()
+    if progress is not None and progress.state == "training":
+        seen.append(progress.step)
+    return True
