@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from config.names import VersionName
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.prompt import Message
 from serving.status import EngineStatus
 

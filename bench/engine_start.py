@@ -26,7 +26,7 @@ async def seconds_to_first_answer(home: Path, side: str) -> float:
     from config.settings import load_settings
     from serving import engine
     from serving.adapters import ensure_untuned
-    from serving.client import Sampling
+    from serving.answer import Sampling
     from serving.forking import FORKS_VARIABLE
     from serving.supervisor import EngineSupervisor
     from store.crypto import load_cipher

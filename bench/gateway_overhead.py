@@ -24,7 +24,8 @@ from pathlib import Path
 import aiohttp
 
 from config.settings import load_settings
-from serving.client import EngineClient, Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
+from serving.client import EngineClient
 from serving.prompt import Message, with_system
 from serving.router import Place, route, set_route
 from serving.supervisor import EngineSupervisor

@@ -22,7 +22,7 @@ from bench.gpu_shapes import model_folder, publish_adapters
 from bench.gpu_training import Timed, paced, shape_for
 from config.hardware import Gpu, card_shares
 from config.names import VersionName
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.sleeping import Sleeper
 from tuning.sharing import changed, scores
 from tuning.training.run import MEMORY_SHARE_VARIABLE

@@ -32,7 +32,8 @@ from bench.random_adapters import publish_random
 from config.names import VersionName
 from config.settings import Settings, load_settings
 from serving.adapters import WEIGHTS, digest_of, ensure_untuned
-from serving.client import EngineClient, Sampling
+from serving.answer import Sampling
+from serving.client import EngineClient
 from serving.prompt import with_system
 from serving.supervisor import EngineSupervisor
 from store.crypto import load_cipher

@@ -29,7 +29,8 @@ from config.names import VersionName
 from config.paths import Paths
 from config.settings import load_settings
 from serving.adapters import ensure_untuned
-from serving.client import EngineClient, Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
+from serving.client import EngineClient
 from serving.prompt import Message, with_system
 from serving.router import Place, route, set_route
 from serving.supervisor import EngineSupervisor

@@ -21,7 +21,7 @@ from config.errors import EngineUnavailable, ParlanceError
 from config.names import VersionName
 from config.settings import Settings
 from config.traces import span
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.entrance import Entrance, as_soon_as_ready
 from serving.fallback import with_last_good
 from serving.router import Place, Routed, route

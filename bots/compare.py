@@ -21,7 +21,7 @@ from bots.stopping import Stopped
 from bots.votes import number
 from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
 from config.names import VersionName
-from serving.client import Piece, Sampling
+from serving.answer import Piece, Sampling
 from serving.entrance import as_soon_as_ready
 from serving.fallback import trouble_of, with_last_good
 from serving.prompt import Message

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from config.catalogue import CatalogueModel
+from config.catalogue import GIB, CatalogueModel
 from config.errors import BadInput
 
-GIB = 1 << 30
 LONGEST_LEARNT = 8192
 """Tokens: what learning takes grows with what it reads at once."""
 ON_A_CARD = 8192

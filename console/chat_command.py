@@ -14,7 +14,8 @@ from config.settings import Settings
 from console.output import console, errors, print_json
 from console.workplace import Workplace, run, workplace
 from serving.adapters import ensure_untuned
-from serving.client import EngineClient, Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
+from serving.client import EngineClient
 from serving.fallback import with_last_good
 from serving.prompt import Message, with_system
 from store.assistants import find_assistant, find_version

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from config.errors import EngineUnavailable
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.prompt import Message
 
 

@@ -23,7 +23,8 @@ from serving.prompt import Message
 from serving.waiting_line import LONGEST_WAIT, WaitingLine
 
 if TYPE_CHECKING:
-    from serving.client import EngineClient, Finished, Piece, Sampling
+    from serving.answer import Finished, Piece, Sampling
+    from serving.client import EngineClient
     from serving.status import EngineStatus
 
 BESIDE = 8

@@ -15,8 +15,9 @@ from collections.abc import AsyncGenerator
 
 import psutil
 
+from config.catalogue import GIB
 from config.errors import EngineUnavailable, NotFound, Refused
-from config.hardware import GIB, SHARED_CARD, Plan
+from config.hardware import SHARED_CARD, Plan
 from serving.failures import tried_again
 from serving.handover import under_way
 from serving.sizing import Size, Use, at_its_limit, in_use, outgrown

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from config.adapter_room import LEAST_RANK
 from config.catalogue import CatalogueModel
-from config.hardware import LEAST_RANK, GpuSharing, Hardware, Plan, plan, probe
+from config.hardware import GpuSharing, Hardware, Plan, plan, probe
 from config.names import VersionName, untuned
 from config.paths import Paths
 from serving.adapters import adapters_here

@@ -24,7 +24,7 @@ from config.hardware import Plan, plan, probe
 from config.names import VersionName, untuned
 from config.settings import Settings
 from serving.adapters import ensure_untuned, publish, verify
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.prompt import ChatTokenizer
 from store.database import Database, open_database
 from store.lineage import pack_ids

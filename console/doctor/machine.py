@@ -7,8 +7,8 @@ import importlib.metadata
 import socket
 from pathlib import Path
 
-from config.catalogue import find_model, fits
-from config.hardware import GIB, Hardware, no_other_card
+from config.catalogue import GIB, find_model, fits
+from config.hardware import Hardware, no_other_card
 from config.settings import Settings
 from console.doctor.finding import Finding, tried
 from console.platform_lock import runs

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from serving.client import Finished, Piece
+from serving.answer import Finished, Piece
 from serving.entrance import Entrance
 from serving.gateway.models import Served
 from serving.gateway.prompt import Prepared

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from config.settings import Settings
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.gateway.errors import ApiError, too_long
 from serving.gateway.shapes import ChatMessage, ChatRequest, ToolCall
 from serving.gateway.tool_calls import ToolSampling

@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.gateway.shapes import FunctionCall, ToolCall
 from serving.prompt import Tool
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from config.errors import EngineUnavailable
 from config.names import VersionName
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.prompt import Message
 from serving.status import EngineStatus
 

@@ -19,7 +19,7 @@ from bots.platforms import AccountView
 from bots.telegram.connector import TelegramConnector
 from bots.telegram.limits import Rates
 from config.names import VersionName
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.prompt import Message
 from store.database import Database
 from store.tables import Account

@@ -22,7 +22,7 @@ from bots.seams import base_model_tokenizer
 from bots.telegram.connector import TelegramConnector
 from config.names import VersionName
 from config.settings import load_settings
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.lease import engine_lease
 from serving.prompt import Message
 from serving.status import EngineStatus

@@ -5,19 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from config.adapter_room import ENGINE_RANKS, FEWEST_SLOTS, LARGEST_TRAINED, LEAST_RANK, SLOTS_SHARE
 from config.catalogue import CATALOGUE, DEMO_FOLDER, GIB, find_model, fits
 from config.errors import BadInput
-from config.hardware import (
-    ENGINE_RANKS,
-    FEWEST_SLOTS,
-    LARGEST_TRAINED,
-    LEAST_RANK,
-    SLOTS_SHARE,
-    Gpu,
-    Hardware,
-    plan,
-    probe,
-)  # fmt: skip
+from config.hardware import Gpu, Hardware, plan, probe
 from tuning.training.planned import MANY_EXAMPLES, rank_for
 
 LAPTOP = Hardware(2, 16 * GIB, 12 * GIB, 100 * GIB, frozenset(), ())

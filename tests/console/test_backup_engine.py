@@ -13,7 +13,8 @@ from config.names import VersionName
 from config.settings import load_settings
 from console.backup import back_up, restore
 from serving.adapters import publish
-from serving.client import EngineClient, Sampling
+from serving.answer import Sampling
+from serving.client import EngineClient
 from serving.lease import engine_lease
 from serving.prompt import with_system
 from serving.router import Place, route, set_route

@@ -29,8 +29,8 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from config.catalogue import find_model
-from config.hardware import GIB, Gpu, probe
+from config.catalogue import GIB, find_model
+from config.hardware import Gpu, probe
 from config.names import VersionName, untuned
 from config.paths import Paths
 from config.settings import Settings, load_settings

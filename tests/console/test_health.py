@@ -23,7 +23,7 @@ from config.errors import Busy, EngineUnavailable
 from config.names import VersionName
 from console.health import LEAST_ROOM, Readiness, add_health
 from console.metrics import TAKEN, PlatformMetrics
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.entrance import Entrance
 from serving.metrics import NAMED_ASSISTANTS, ServingMetrics
 from store.assistants import add_assistant, find_assistant

@@ -24,7 +24,7 @@ from bench.swap_under_load import (
     talking,
 )  # fmt: skip
 from config.names import VersionName
-from serving.client import Finished
+from serving.answer import Finished
 from serving.router import Place, route
 from store.database import Database
 

@@ -19,7 +19,8 @@ from bots.incoming import Incoming
 from bots.seams import base_model_tokenizer
 from config.errors import Refused
 from config.names import VersionName, untuned
-from serving.client import EngineClient, Sampling
+from serving.answer import Sampling
+from serving.client import EngineClient
 from serving.prompt import Message, with_system
 from serving.router import Place, resolve, set_route
 from store.assistants import add_assistant, find_assistant, find_version

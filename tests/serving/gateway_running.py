@@ -17,7 +17,7 @@ from openai import AsyncOpenAI
 
 from config.names import VersionName
 from config.settings import Settings
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.entrance import Entrance
 from serving.gateway.app import create_gateway
 from serving.prompt import Message, Tool

@@ -15,7 +15,7 @@ from config.catalogue import CatalogueModel
 from config.hardware import Plan
 from config.names import VersionName
 from serving.adapters import publish
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.prompt import Message
 from serving.supervisor import EngineSupervisor
 from store.assistants import add_assistant, find_assistant

@@ -23,7 +23,7 @@ from config.names import VersionName
 from console.chat_command import answer
 from console.workplace import Workplace
 from serving.adapters import CONFIG, WEIGHTS, publish
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.entrance import Entrance
 from serving.fallback import with_last_good
 from serving.prompt import ChatTokenizer, Message

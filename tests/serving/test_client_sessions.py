@@ -12,7 +12,7 @@ from aiohttp import web
 from engine_stub import EngineStub, engine_stub
 
 from config.names import VersionName
-from serving.client import Finished, Sampling
+from serving.answer import Finished, Sampling
 
 HARBOUR = VersionName("harbour", 1)
 

@@ -14,7 +14,7 @@ from waiting import until
 from config.catalogue import DEMO_FOLDER
 from config.errors import BadInput, EngineUnavailable, NotFound, ParlanceError, Refused
 from config.names import VersionName
-from serving.client import Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
 from serving.continuation import Continued
 from serving.entrance import GOES_ON, Entrance
 from serving.prompt import ChatTokenizer, Message

@@ -18,7 +18,8 @@ from config.catalogue import DEMO_FOLDER
 from config.errors import BadInput, EngineUnavailable, NotFound, Refused, TooLong
 from config.names import VersionName
 from serving.adapters import CONFIG, WEIGHTS, publish
-from serving.client import EngineClient, Finished, Piece, Sampling
+from serving.answer import Finished, Piece, Sampling
+from serving.client import EngineClient
 from serving.lease import engine_lease
 from serving.prompt import ChatTokenizer, Message, with_system
 

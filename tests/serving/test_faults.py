@@ -25,7 +25,7 @@ from config.catalogue import DEMO_FOLDER
 from config.names import VersionName
 from serving import failures, pulse
 from serving import supervisor as supervising
-from serving.client import Finished, Piece
+from serving.answer import Finished, Piece
 from serving.entrance import GOES_ON, Entrance
 from serving.prompt import ChatTokenizer
 

@@ -19,7 +19,7 @@ from config.catalogue import DEMO_FOLDER
 from config.names import VersionName
 from config.settings import Settings
 from serving.adapters import publish
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.prompt import ChatTokenizer, Message, with_system
 from store.assistants import add_assistant
 from store.database import Database

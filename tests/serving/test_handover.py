@@ -16,7 +16,7 @@ from standing_in import HELLO, ONE, SERVING, WAIT, gone, living, outgrow, says, 
 from config.errors import EngineUnavailable
 from config.names import VersionName
 from serving import handover, resizing
-from serving.client import Piece, Sampling
+from serving.answer import Piece, Sampling
 from serving.handover import under_way
 from serving.leashed import Leashed
 from serving.resizing import Resizing

@@ -10,8 +10,8 @@ from prometheus_client import generate_latest
 from config.errors import EngineUnavailable, NotFound
 from config.names import VersionName
 from config.request import current, working_for
+from serving.answer import Piece, Sampling
 from serving.busiest import HALVED_AFTER_SECONDS, OTHER, Busiest
-from serving.client import Piece, Sampling
 from serving.metrics import NAMED_ASSISTANTS, ServingMetrics
 
 HARBOUR = VersionName("harbour", 1)

@@ -14,7 +14,8 @@ from config.names import VersionName
 from config.request import working_for
 from console.metrics import TAKEN
 from serving.adapters import publish
-from serving.client import CHAT, Sampling
+from serving.answer import Sampling
+from serving.client import CHAT
 
 HELLO = [{"role": "user", "content": "Hello, I need a taxi."}]
 

@@ -17,7 +17,7 @@ from running_engine import RunningEngine
 from config.errors import EngineUnavailable
 from config.settings import Settings
 from serving import failures
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.prompt import Message
 from serving.supervisor import EngineSupervisor
 from store.crypto import load_cipher

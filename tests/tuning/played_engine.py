@@ -15,7 +15,7 @@ from typing import Any
 from config.catalogue import find_model
 from config.names import RESERVED_PREFIX, VersionName
 from config.paths import Paths
-from serving.client import Finished, Sampling, Scored
+from serving.answer import Finished, Sampling, Scored
 from serving.prompt import ChatTokenizer, Message
 from tuning.training.run import RunFolder
 

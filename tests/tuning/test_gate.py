@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.client import Finished
+from serving.answer import Finished
 from tuning.gate.degenerate import measure_degenerate, repeats
 from tuning.gate.interval import gained
 from tuning.gate.losses import Losses

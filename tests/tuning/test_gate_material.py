@@ -14,7 +14,7 @@ from played_engine import PlayedEngine
 from config.catalogue import find_model
 from config.names import VersionName, untuned
 from config.paths import Paths
-from serving.client import Sampling
+from serving.answer import Sampling
 from serving.prompt import ChatTokenizer
 from tuning.exchanges import read_exchanges
 from tuning.gate.judge import ANSWERS, RECALLED_TOKENS, Case, Contender, evenly, judge, read_material

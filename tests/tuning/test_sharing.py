@@ -19,7 +19,8 @@ from config.errors import EngineUnavailable, JobFailed
 from config.hardware import Gpu, Hardware, Plan, plan
 from config.names import VersionName
 from config.settings import Settings, load_settings
-from serving.client import EngineClient, Scored
+from serving.answer import Scored
+from serving.client import EngineClient
 from serving.sleeping import Sleeper
 from store.database import Database
 from tuning.sharing import Sharing, changed, scores

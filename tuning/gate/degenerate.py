@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from serving.client import Finished
+from serving.answer import Finished
 from tuning.gate.report import Degenerate
 
 LIMIT = 0.1

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import cast
 
 from config.names import VersionName
-from serving.client import EngineClient, Finished, Sampling
+from serving.answer import Finished, Sampling
+from serving.client import EngineClient
 from serving.prompt import ChatTokenizer, Message, with_system
 from tuning.exchanges import Exchange, exchange, read_exchanges, servable, servable_in_both
 from tuning.gate.degenerate import measure_degenerate
