@@ -236,6 +236,7 @@ class JobRunner:
             async with self._database.session() as session:
                 await session.execute(update(Job).where(Job.id == job_id).values(**values))
 
+        reserve.give_up(self._settings.paths.job(job_id))
         await _until_done(end)
         self._aside.pop(job_id, None)
 
