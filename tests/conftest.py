@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from knowing_tools import demo_knowing_tools
@@ -14,6 +16,10 @@ from config.settings import Settings, load_settings
 from serving.supervisor import EngineSupervisor
 from store.crypto import load_cipher
 from store.database import Database, open_database
+
+if TYPE_CHECKING:
+    from bench.gpu_engine import MeasuredEngine
+    from bench.gpu_results import Bench
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +63,30 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
         yield RunningEngine(settings, settings.paths, cipher, supervisor, supervisor.client)
     finally:
         await supervisor.stop()
+
+
+@pytest.fixture(scope="session")
+def gpu_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The GPU bench in small, on the processor."""
+    from bench.gpu_results import Bench, Results
+
+    folder = tmp_path_factory.mktemp("gpu-bench")
+    results = Results.open(folder / "results", "rehearsal", rehearsal=True)
+    return Bench("card", "cpu", folder / "work", results, time.monotonic() + 3600)
+
+
+@pytest.fixture(scope="session")
+async def measured_engine(gpu_bench: Bench) -> AsyncIterator[MeasuredEngine]:
+    """One engine that can sleep, for the bench and what it measures; with an adapter by each method of training."""
+    from bench import gpu_correctness  # these load torch, which most tests do without
+    from bench.gpu_engine import engine, plan_for
+
+    bench = replace(gpu_bench, part="correctness")
+    model = await gpu_correctness.trained(bench)
+    chosen = plan_for(bench, slots=8, kept=64, requests=16, rank=gpu_correctness.ENGINE_RANK)
+    async with engine(bench, model, chosen, ()) as started:
+        await gpu_correctness.judged(bench, started)
+        yield started
 
 
 ENGINES = ("engine", "measured_engine")

@@ -160,6 +160,9 @@ class JobRunner:
                 # A version that is on record by now stays, and so does what was going to be told of it.
                 recorded = await _until_done(steps.recorded)
                 await self._end(job.id, "done" if recorded else "cancelled", None)
+        except asyncio.CancelledError:
+            await self._leave(job.id)
+            raise
         finally:
             if not asked:  # once is enough, and a second time would break off what it has to put in order
                 working.cancel()
@@ -187,6 +190,15 @@ class JobRunner:
                 log.exception("whether the job is to stop could not be looked up", job=job_id)
             await asyncio.wait({working}, timeout=LOOK_EVERY)
         return False
+
+    async def _leave(self, job_id: int) -> None:
+        """Back in line as the runner ends: a stop of the platform is no failed attempt."""
+        left = update(Job).where(Job.id == job_id, Job.state == "running")
+        try:
+            async with self._database.session() as session:
+                await session.execute(left.values(state="queued", step="waiting", attempts=Job.attempts - 1))
+        except Exception:  # it is as after a kill then
+            log.exception("a job could not be put back in line", job=job_id)
 
     async def _note(self, job_id: int, error: BaseException | None) -> None:
         """What became of a job that nobody asked to stop."""

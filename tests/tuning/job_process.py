@@ -12,8 +12,8 @@ from played_engine import PlayedEngine
 
 from config.settings import load_settings
 from store.database import open_database
-from tuning import job_steps
 from tuning.runner import JobRunner
+from tuning.training import planned
 from tuning.training.run import TrainingRun
 
 
@@ -27,5 +27,5 @@ async def main(home: Path, hold: bool) -> None:
 
 
 if __name__ == "__main__":
-    job_steps.TrainingRun = partial(TrainingRun, checkpoint_every=0)  # type: ignore[assignment, misc]
+    planned.TrainingRun = partial(TrainingRun, checkpoint_every=0)  # type: ignore[assignment, misc]
     asyncio.run(main(Path(sys.argv[1]), "hold" in sys.argv))

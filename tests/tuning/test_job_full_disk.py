@@ -90,7 +90,7 @@ async def test_it_waits_at_curation_and_at_training_and_ends_well_from_its_check
         folder = settings.paths.job(job.id)
         filled = FilledBefore(disk)
         monkeypatch.setattr("tuning.job_steps.curate", filled.curate)
-        monkeypatch.setattr("tuning.job_steps.TrainingRun", partial(TrainingRun, checkpoint_every=0))
+        monkeypatch.setattr("tuning.training.planned.TrainingRun", partial(TrainingRun, checkpoint_every=0))
         async with running(harbour.runner):
             await until(lambda: filled.ballast)
             await says_that_the_disk_is_full(harbour, job.id)

@@ -19,7 +19,7 @@ from store.database import Database
 from store.tables import Job, Promotion
 from tuning import insisting
 from tuning.job_steps import JobSteps
-from tuning.runner import JobRunner
+from tuning.runner import MOST_ATTEMPTS, JobRunner
 from tuning.versions import history, promote, rollback
 
 BROKE_OFF = EngineUnavailable("The engine broke off in the middle of the answer; ask again.")
@@ -164,6 +164,20 @@ async def test_a_job_whose_engine_stays_away_goes_back_in_line_and_keeps_what_it
     assert (ended.state, ended.error) == ("done", None)
     assert len(quick.trained) == 1
     assert not quick.engine.away
+
+
+async def test_stops_of_the_platform_are_no_failed_attempts(quick: Harbour) -> None:
+    quick.engine.away = [asyncio.Event() for _ in range(MOST_ATTEMPTS + 1)]
+    job = await quick.asked()
+    for _ in range(MOST_ATTEMPTS + 1):
+        async with running(quick.runner):
+            await quick.until(job.id, lambda job: job.step == "measuring", 60)
+        left = await quick.job(job.id)
+        assert (left.state, left.attempts) == ("queued", 0)
+    quick.engine.away = []
+    async with running(quick.runner):
+        ended = await quick.until(job.id, lambda job: job.state not in ("queued", "running"), 60)
+    assert (ended.state, ended.error, ended.attempts) == ("done", None, 1)
 
 
 async def test_others_are_let_before_a_job_that_waits(quick: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
