@@ -59,8 +59,7 @@ class UsualStart:
 def starting(state: State, sentence: str, elapsed: float, usual: float) -> EngineStatus:
     """`sentence` with the time that is left of a start that began `elapsed` seconds ago and usually takes `usual`."""
     if elapsed > LATE * usual:
-        late = "it takes longer than usual, and the end of logs/engine.log says how far it is."
-        return EngineStatus(state, f"{sentence.rstrip('.')}; {late}", None)
+        return EngineStatus(state, f"{sentence.rstrip('.')}; it takes longer than usual.", None)
     left = max(1.0, usual - elapsed)
     shown = max(5, 5 * round(left / 5))  # in steps, so that what is shown does not flicker
     return EngineStatus(state, f"{sentence.rstrip('.')}; it takes about {shown} more seconds.", left)

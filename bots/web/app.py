@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 
 from bots.commands import allowed
 from bots.conversation import LONGEST_MESSAGE, Conversation
+from bots.incoming import Role
 from bots.trouble import tell_operators
 from bots.web.access import COOKIE, COOKIE_SECONDS, OperatorCodes, Pace, Session, find_session, new_session
 from bots.web.guard import refuse_strangers, with_tls
@@ -142,7 +143,7 @@ def create_app(
 
     @app.get("/api/status")
     async def status() -> dict[str, Any]:
-        return engine_status(conversation)
+        return engine_status(conversation, "member")
 
     @app.post("/api/session")
     async def open_session(opening: Opening, request: Request, response: Response) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def create_app(
         await hub.watch_job(session, assistant)
         commands = [{"name": c.name, "usage": c.usage, "help": c.help} for c in allowed(session.role)]
         return {"role": session.role, "assistant": assistant, "assistants": await hub.assistants(),
-                "commands": commands, "status": engine_status(conversation)}  # fmt: skip
+                "commands": commands, "status": engine_status(conversation, session.role)}  # fmt: skip
 
     @app.post("/api/assistant")
     async def choose(choice: Choice, session: Known) -> dict[str, Any]:
@@ -187,6 +188,7 @@ def create_app(
     @app.post("/api/operator")
     async def become_operator(given: Code, session: Known, request: Request, response: Response) -> dict[str, Any]:
         _give_cookie(await codes.redeem(session, given.code, _address(request)), request, response)
+        hub.feeds.of(session.channel).role = "operator"
         return await describe(Session(session.id, session.public_id, "operator"))
 
     @app.post("/api/operator/code", status_code=202)
@@ -230,11 +232,14 @@ async def _prepare(conversation: Conversation) -> None:
     await conversation.prepare()
 
 
-def engine_status(conversation: Conversation) -> dict[str, Any]:
-    """The engine's state as the page shows it. Seconds."""
+def engine_status(conversation: Conversation, role: Role) -> dict[str, Any]:
+    """The engine's state as the page shows it to somebody of this role. Seconds."""
     status = conversation.engine.status
     left = status.seconds_left
-    return {"state": status.state, "sentence": status.sentence, "notice": status.notice,
+    sentence, notice = status.sentence, status.notice
+    if role == "member":  # what is amiss with an engine that answers is no concern of theirs
+        sentence, notice = sentence.removesuffix(notice).rstrip(), ""
+    return {"state": status.state, "sentence": sentence, "notice": notice,
             "seconds_left": None if left is None else round(left)}  # fmt: skip
 
 
@@ -242,6 +247,7 @@ async def event_lines(hub: Hub, session: Session, cursor: str, conversation: Con
     """The stream's text: entries with their cursor as id, the engine's status whenever it changes, and a beat."""
     feed, number = hub.feeds.of(session.channel), hub.feeds.number(cursor)
     feed.readers += 1
+    feed.role = session.role
     entries = feed.after(number if number is not None else -1)
     reading: asyncio.Future[tuple[int, dict[str, Any]]] | None = None
     shown: dict[str, Any] | None = None
@@ -249,7 +255,7 @@ async def event_lines(hub: Hub, session: Session, cursor: str, conversation: Con
     try:
         yield "retry: 1000\n\n"
         while True:
-            status = engine_status(conversation)
+            status = engine_status(conversation, feed.role)
             if status != shown:
                 shown, quiet = status, 0.0
                 yield f"data: {json.dumps({'kind': 'status', **status})}\n\n"

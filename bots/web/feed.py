@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from bots.incoming import Role
+
 ENTRIES = 10_000
 """Kept for resuming; a long answer has a few hundred."""
 SHOWN = 60
@@ -36,6 +38,8 @@ class Feed:
     readers: int = 0
     last_message: int = 0
     """The newest message id that was shown."""
+    role: Role = "member"
+    """Of whoever reads it."""
     _entries: deque[tuple[int, Entry]] = field(default_factory=lambda: deque(maxlen=ENTRIES))
     _open: dict[int, int] = field(default_factory=dict)
     """Answers being said: their id, and the newest number before they began."""

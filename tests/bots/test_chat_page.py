@@ -13,6 +13,7 @@ from playwright.async_api import Page, async_playwright, expect
 from sqlalchemy import update
 from web_server import Site
 
+from bots.web.app import STATUS_EVERY
 from serving.status import EngineStatus
 from store.assistants import add_assistant
 from store.tables import Job, Version
@@ -220,10 +221,16 @@ async def test_while_the_engine_warms_the_page_says_so_and_the_answer_comes_by_i
     await expect(page.locator(".notice")).to_have_count(0)
 
 
-async def test_what_is_amiss_with_a_ready_engine_is_said_quietly_and_goes_when_it_is_over(page, fake_engine):
+async def test_what_is_amiss_with_a_ready_engine_is_said_quietly_to_operators_and_goes_when_it_is_over(
+    page, site, fake_engine
+):
     notice = "13 adapters are in use: a larger engine takes its place, and nobody has to wait for it."
     fake_engine.status = EngineStatus("ready", f"The engine is ready. {notice}", 0.0, notice)
     banner = page.locator("#banner")
+    await asyncio.sleep(2 * STATUS_EVERY)
+    await expect(banner).to_be_hidden()
+    assert "adapters" not in (await page.locator("#state").get_attribute("title") or "")
+    await operator_of(page, site)
     await expect(banner).to_have_text(notice)
     await expect(page.locator("#state-words")).to_have_text("Ready")
     await expect(page.locator("#banner .spinner")).to_be_hidden()
