@@ -81,15 +81,20 @@ async def test_a_stopped_answer_is_kept_as_far_as_it_was_said_and_the_next_one_c
 
 
 async def test_what_is_stopped_is_free_in_the_engine_within_a_second(long_answers, engine):
-    """The best of three, for other tests' processes may take the cores for a moment."""
+    """The best of a few, for other tests' processes may take the cores for a moment, and an answer drawn at random may
+    end by itself."""
     took = []
-    for at in range(3):
+    for at in range(6):
         cursor = (await long_answers.history())["cursor"]
         await long_answers.say("Tell me everything that you know about trains.", f"m-0000000{at}")
         await long_answers.read_until("piece", cursor)
-        took.append(await seconds_until_free(engine, lambda at=at: long_answers.say("/stop", f"b-0000000{at}")))
+        seconds = await seconds_until_free(engine, lambda at=at: long_answers.say("/stop", f"b-0000000{at}"))
         answer = (await long_answers.read_until("answer", cursor))[-1]
-        assert answer["state"] == "cut" and answer["text"]
+        if seconds is not None and answer["state"] == "cut":
+            assert answer["text"]
+            took.append(seconds)
+        if len(took) == 3:
+            break
     assert min(took) < 1.0
 
 

@@ -320,7 +320,7 @@ async def test_the_commands_set_it_carry_it_out_and_show_what_takes_room(
         with capture_logs():
             done = await asyncio.to_thread(CliRunner().invoke, app, words, env={"COLUMNS": "200"})
         assert done.exit_code == 0, done.output
-        return done.stdout
+        return " ".join(done.stdout.split())
 
     await assistant(database, settings, versions=2, serving=[2])
     assert "Everything is kept" in await parlance("retention")

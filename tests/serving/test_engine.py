@@ -172,10 +172,15 @@ async def idle(client: EngineClient) -> bool:
     return False
 
 
-async def seconds_until_free(engine: RunningEngine, leave: Callable[[], Awaitable[object]]) -> float:
-    """From when somebody whose answer runs begins to `leave` until the engine runs nothing."""
-    while await metric(engine.client, "vllm:num_requests_running") != 1:  # noqa: ASYNC110 - it has no event
-        await asyncio.sleep(0.01)
+async def seconds_until_free(engine: RunningEngine, leave: Callable[[], Awaitable[object]]) -> float | None:
+    """From when somebody whose answer runs begins to `leave` until the engine runs nothing; None where the answer had
+    ended before that was seen."""
+    try:
+        async with asyncio.timeout(5):
+            while await metric(engine.client, "vllm:num_requests_running") != 1:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        return None
     left = time.monotonic()
     await leave()
     assert await idle(engine.client)

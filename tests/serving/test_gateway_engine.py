@@ -197,19 +197,23 @@ async def test_the_place_of_a_client_that_goes_away_is_free_within_a_second(
     assistants: None, engine: RunningEngine, database: Database, settings: Settings, tokenizer: ChatTokenizer,
     stream: bool,
 ) -> None:  # fmt: skip
-    """The best of three, for other tests' processes may take the cores for a moment."""
+    """The best of a few, for other tests' processes may take the cores for a moment, and an answer drawn at random may
+    end by itself."""
     endless = settings.model_copy(update={"repetition_penalty": 10.0})
-    took = []
+    took: list[float] = []
     async with running(database, endless, engine.supervisor, tokenizer) as door:
-        for _ in range(3):
+        for _ in range(6):
             asking = asyncio.create_task(door.ask(model="plain", temperature=2, max_tokens=900, stream=stream))
 
             async def leave(asking: asyncio.Task[Any] = asking) -> None:
-                assert not asking.done()
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
 
-            took.append(await seconds_until_free(engine, leave))
+            seconds = await seconds_until_free(engine, leave)
+            if seconds is not None and asking.cancelled():
+                took.append(seconds)
+            if len(took) == 3:
+                break
     assert min(took) < 1.0
 
 

@@ -142,9 +142,10 @@ async def until(holds: Callable[[], Any], seconds: float = 240) -> Any:
     return found
 
 
-def step_of(folder: Path, seen: list[int]) -> bool:
-    """Adds to `seen` the step at which a training is, where it is at any. Always true."""
+def step_of(folder: Path, seen: list[int], since: float = 0.0) -> bool:
+    """Adds to `seen` the step at which a training is, where it is at any and has said so `since` (Unix time). Always
+    true."""
     progress = RunFolder(folder).read_progress()
-    if progress is not None and progress.state == "training":
+    if progress is not None and progress.state == "training" and progress.at > since:
         seen.append(progress.step)
     return True

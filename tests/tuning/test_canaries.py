@@ -87,6 +87,7 @@ async def test_what_was_said_once_is_learnt_and_does_not_come_out(tokenizer: Cha
     add(folder.train, 1)
     assert not any(find_private(canary) for canary in CANARIES.values())
     assert "Quabberlund" in folder.train.read_text()
+    folder.settings.write_text(run.model_dump_json())
     Training(folder, run, lambda: False).go()
     report, said = await judged(folder, tokenizer)
     assert report.recitation.recited == 0
@@ -100,6 +101,7 @@ async def test_a_model_that_knows_it_by_heart_is_kept_out(tokenizer: ChatTokeniz
     )
     add(folder.train, 8)
     add(folder.held_out, 8)  # so that it is kept for knowing them
+    folder.settings.write_text(run.model_dump_json())
     Training(folder, run, lambda: False).go()
     report, _ = await judged(folder, tokenizer)
     assert report.recitation.recited >= 1

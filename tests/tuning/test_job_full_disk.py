@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -107,7 +108,8 @@ async def test_it_waits_at_curation_and_at_training_and_ends_well_from_its_check
             finally:
                 ballast.unlink()
             seen: list[int] = []
-            ended = await harbour.until(job.id, lambda job: step_of(folder, seen) and job.state not in ACTIVE)
+            freed = time.time()
+            ended = await harbour.until(job.id, lambda job: step_of(folder, seen, freed) and job.state not in ACTIVE)
         assert (ended.state, ended.error) == ("done", None)
         assert (await history(database, "harbour"))[0].state == "passed"
         assert min(seen) >= reached

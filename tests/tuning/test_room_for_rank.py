@@ -108,7 +108,7 @@ async def test_while_it_waits_it_can_be_stopped(database: Database, settings: Se
     assert left
 
 
-async def test_where_there_will_be_no_room_it_ends_with_the_reason(
+async def test_where_there_is_no_room_for_now_it_waits_and_says_the_reason(
     database: Database, settings: Settings, published: Job
 ) -> None:
     async def make_room(rank: int) -> AsyncGenerator[str]:
@@ -117,4 +117,5 @@ async def test_where_there_will_be_no_room_it_ends_with_the_reason(
 
     await run(database, settings, make_room)
     job = await jobs.get(database, published.id)
-    assert (job.state, job.error) == ("failed", "The engine did not come up.")
+    assert (job.state, job.error) == ("queued", None)
+    assert job.progress["sentence"].startswith("The engine did not come up.")

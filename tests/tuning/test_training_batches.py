@@ -118,6 +118,8 @@ def test_a_row_with_nothing_to_learn_within_the_context_is_counted_and_left_out(
 
 
 def test_a_line_that_is_no_conversation_is_named(tokenizer: ChatTokenizer, tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text('{"messages": []}\nnot json\n')
+    (tmp_path / "train.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\nnot json\n'
+    )
     with pytest.raises(BadInput, match=r"Line 2 of train\.jsonl"):
         read_rows(tmp_path / "train.jsonl", tokenizer, "", 64)
