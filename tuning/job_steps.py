@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -25,6 +26,7 @@ from config.names import VersionName, untuned
 from config.settings import Settings
 from serving.adapters import ensure_untuned, publish, verify
 from serving.answer import Sampling
+from serving.ownership import live_record
 from serving.prompt import ChatTokenizer
 from store.database import Database, open_database
 from store.lineage import pack_ids
@@ -185,14 +187,23 @@ class JobSteps:
                     notes=at.notes,
                 )
 
+    def _learning_plan(self) -> Plan:
+        """For adapters that the engine which is to measure them takes: where it is another process's, and nobody makes
+        room in it, no larger ones than it was started for."""
+        chosen = self._plan()
+        running = live_record(self._settings.paths) if self._make_room is None else None
+        if running is None or running.size is None:
+            return chosen
+        return replace(chosen, training_rank=min(chosen.training_rank, running.size.rank))
+
     def _write_run(self) -> None:
         """Once: a resumed job goes on as it began, whatever was set meanwhile."""
         if self._run.settings.exists():
             return
         method: Method = (self._job.settings or {}).get("method", "lora")
         run = run_for(
-            self._model, self._plan(), method, examples=self._lines(), system_prompt=self._assistant.system_prompt,
-            replay_share=self._settings.replay_share,
+            self._model, self._learning_plan(), method, examples=self._lines(),
+            system_prompt=self._assistant.system_prompt, replay_share=self._settings.replay_share,
         )  # fmt: skip
         write_whole(self._run.settings, run.model_dump_json(indent=1).encode())
 

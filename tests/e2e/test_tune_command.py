@@ -35,26 +35,26 @@ async def test_tune_learns_by_the_asked_method_shows_the_proof_and_promotes(
     engine: RunningEngine, tmp_path: Path
 ) -> None:
     home = engine.paths.home
-    export = write_export(tmp_path / "skiff.json", 90)
-    assert (await parlance(home, "assistant", "add", "skiff"))[0] == 0
-    assert (await parlance(home, "import", str(export), "--assistant", "skiff", "--speaker", "Odd"))[0] == 0
-    refused = await parlance(home, "tune", "skiff", "--method", "guess")
+    export = write_export(tmp_path / "towpath.json", 90)
+    assert (await parlance(home, "assistant", "add", "towpath"))[0] == 0
+    assert (await parlance(home, "import", str(export), "--assistant", "towpath", "--speaker", "Odd"))[0] == 0
+    refused = await parlance(home, "tune", "towpath", "--method", "guess")
     assert (refused[0], refused[1]) == (1, "") and "choose lora, partial or full" in refused[2]
 
-    code, result, meanwhile = await parlance(home, "tune", "skiff", "--method", "partial", "--promote", "--json")
+    code, result, meanwhile = await parlance(home, "tune", "towpath", "--method", "partial", "--promote", "--json")
     assert code == 0, meanwhile
     tuned = json.loads(result)
-    assert (tuned["version"], tuned["verdict"], tuned["reasons"]) == ("skiff@v1", "pass", [])
+    assert (tuned["version"], tuned["verdict"], tuned["reasons"]) == ("towpath@v1", "pass", [])
     assert tuned["report"]["held_out"]["version"] < tuned["report"]["held_out"]["base"]
     assert "Measuring" in meanwhile
 
     database = await open_database(engine.settings)
     try:
-        (view,) = await history(database, "skiff")
+        (view,) = await history(database, "towpath")
         async with database.session() as session:
-            assert (await find_assistant(session, "skiff")).in_service == 1
-        (line,) = json.loads((await parlance(home, "jobs", "skiff", "--json"))[1])
-        assert (line["state"], line["version"], line["error"]) == ("done", "skiff@v1", None)
+            assert (await find_assistant(session, "towpath")).in_service == 1
+        (line,) = json.loads((await parlance(home, "jobs", "towpath", "--json"))[1])
+        assert (line["state"], line["version"], line["error"]) == ("done", "towpath@v1", None)
         assert (await get(database, line["job"])).settings == {"method": "partial"}
     finally:
         await database.close()

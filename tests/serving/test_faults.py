@@ -23,8 +23,7 @@ from test_supervisor import family, until
 
 from config.catalogue import DEMO_FOLDER
 from config.names import VersionName
-from serving import failures, pulse
-from serving import supervisor as supervising
+from serving import engine_log, failures, pulse
 from serving.answer import Finished, Piece
 from serving.entrance import GOES_ON, Entrance
 from serving.prompt import ChatTokenizer
@@ -131,7 +130,7 @@ async def test_a_full_disk_costs_log_lines_and_no_answer(
     assert engine.supervisor.pid is not None
     pid, members = engine.supervisor.pid, family(engine.supervisor.pid)
     length = engine.supervisor.log_file.stat().st_size
-    monkeypatch.setattr(supervising, "rotate", full)
+    monkeypatch.setattr(engine_log, "rotate", full)
     try:
         for member in members:
             resource.prlimit(member.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
@@ -206,7 +205,9 @@ async def test_a_lost_process_is_replaced_who_waits_is_answered_and_the_answer_t
     assert isinstance(finished, Finished) and len(pieces) > len(shown)
     assert finished.text == "".join(piece.text for piece in pieces)
     assert finished.finish_reason in ("stop", "length") and finished.answer_tokens <= LONG.max_tokens
-    assert finished.prompt_tokens == tokenizer.count(HELLO) and told == [GOES_ON]
+    assert finished.prompt_tokens == tokenizer.count(HELLO)
+    # One that is held hears of its end only when it is let go on, and may say the rest within its last seconds.
+    assert told == [GOES_ON] or (fault is held and told == [])
     answered = await asyncio.gather(not_begun, *in_line)
     assert [events[-1].text for events in answered] == [alone[-1].text] * 3
     assert entrance.line.taken == 0

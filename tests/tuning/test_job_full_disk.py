@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import fill, mounted
 from harbour import Harbour, alive, make_harbour, running, step_of, trainers, until
 from small_training import new_run
 
@@ -25,42 +24,18 @@ from tuning.training.process import run_training
 from tuning.training.run import TrainingRun
 from tuning.versions import history
 
-SIZE = 48 << 20
-"""Bytes: room for a job on the built-in model, and quickly filled."""
-
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own for the home."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "parlance-test", str(place)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"no disk can be mounted here, so none can be filled: {mounted.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk") as place:
         yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuning.setback.FIRST_PAUSE", 0.5)
     monkeypatch.setattr("tuning.setback.LONGEST_PAUSE", 1.0)
-
-
-def fill(disk: Path) -> Path:
-    """Not a byte is free until the file that this gives is gone."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as stream, suppress(OSError):
-        while True:
-            stream.write(b"\0" * 4096)
-    return ballast
 
 
 class FilledBefore:
