@@ -295,13 +295,8 @@ class EngineSupervisor:
 
     def _record(self) -> EngineRecord:
         return EngineRecord(
-            owner=os.getpid(),
-            socket=str(self.paths.engine_socket),
-            pid=self.pid or 0,
+            owner=os.getpid(), socket=str(self.paths.engine_socket), pid=self.pid or 0,
             started=time.time() - (time.monotonic() - (self.now.began or time.monotonic())),
-            model=self.model.name,
-            context=self.plan.context,
-            state=self.now.state,
-            sentence=self.now.sentence,
+            model=self.model.name, context=self.plan.context, state=self.now.state, sentence=self.now.sentence,
             size=Size.of(self.plan),
-        )
+        )  # fmt: skip
