@@ -34,6 +34,8 @@ SIDES = {
     "ours": "Parlance",
     "replay": "Parlance with replay",
 }
+TARGET = "target.txt"
+"""Holds the loss at which our clock is stopped."""
 HELD_OUT = 40
 TURNS = 12
 RANK, DROPOUT, RATE, WARM_UP = 16, 0.05, 1e-3, 0.06
@@ -64,14 +66,21 @@ def ours(folder: RunFolder) -> dict[str, float]:
     from tuning.training.loop import Training
 
     spent = [0.0]
+    clock: list[float] = []
 
     class Timed(Training):
         def _step(self, step: Step) -> None:
-            before = time.process_time()
+            before, began = time.process_time(), time.monotonic()
             super()._step(step)
             spent[0] += time.process_time() - before
+            clock.append(time.monotonic() - began)
 
-    result = Timed(folder, folder.read_settings(), lambda: False).go()
+    training = Timed(folder, folder.read_settings(), lambda: False)
+    result = training.go()
+    if (target := folder.folder / TARGET).exists():
+        measured = zip(training.course.measured_at, training.course.held_out, strict=True)
+        reached = next((step for step, loss in measured if loss <= float(target.read_text())), len(clock))
+        return {"seconds": sum(clock[:reached]), "steps": reached}
     return {"learnt": result.learnt_tokens, "seconds": result.seconds, "processor": spent[0], "steps": result.steps,
             "held_out": result.held_out, "base": result.held_out_base, "memory": result.peak_memory}  # fmt: skip
 
@@ -133,8 +142,15 @@ def theirs(folder: RunFolder) -> dict[str, float]:
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}  # fmt: skip
 
 
-def measure(side: str, chats: list[list[dict[str, str]]], options: argparse.Namespace) -> dict[str, float]:
-    """One side once, in a process of its own."""
+def until(loss: float, chats: list[list[dict[str, str]]], options: argparse.Namespace) -> float:
+    """Seconds of steps that ours takes until its held-out loss is this, measured twelve times in an epoch."""
+    return measure("ours", chats, options, loss)["seconds"]
+
+
+def measure(
+    side: str, chats: list[list[dict[str, str]]], options: argparse.Namespace, target: float | None = None
+) -> dict[str, float]:
+    """One side once, in a process of its own; `target`: ours until it has this loss."""
     from serving.prompt import ChatTokenizer
 
     with tempfile.TemporaryDirectory() as place:
@@ -146,11 +162,14 @@ def measure(side: str, chats: list[list[dict[str, str]]], options: argparse.Name
         lengths = [len(tokenizer.render(chat).ids) for chat in chats[:-HELD_OUT]]  # type: ignore[arg-type]
         run = TrainingRun(
             model=options.model, threads=options.threads, rank=RANK, dropout=DROPOUT, learning_rate=RATE,
-            epochs=options.epochs, batch_tokens=round(ROWS * statistics.mean(lengths)), patience=options.epochs,
+            epochs=options.epochs, batch_tokens=round(ROWS * statistics.mean(lengths)), patience=99,
+            evaluations=1 if target is None else 12,
             fast_products=side not in ("trl", "ours-plain"), checkpoint_every=3600, general_limit=1000,
             replay_share=0.15 if side == "replay" else 0, own_share=0,
         )  # fmt: skip
         folder.settings.write_text(run.model_dump_json())
+        if target is not None:
+            (folder.folder / TARGET).write_text(str(target))
         command = [sys.executable, "-m", "bench.train_speed", "--child", side, place]
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "passive"}
         environment |= {"HF_DATASETS_CACHE": f"{place}/cache"}
@@ -158,7 +177,9 @@ def measure(side: str, chats: list[list[dict[str, str]]], options: argparse.Name
         if done.returncode:
             sys.exit(f"{SIDES[side]} failed:\n{done.stderr[-3000:]}")
         figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-        return figures | {"tokens_per_second": figures["learnt"] / figures["seconds"]}
+        return (
+            figures if target is not None else figures | {"tokens_per_second": figures["learnt"] / figures["seconds"]}
+        )
 
 
 def main() -> None:
@@ -181,6 +202,7 @@ def main() -> None:
         return
     chats, source = conversations(Path(asked.data) if asked.data else None, asked.dialogues)
     rounds: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    as_good: list[float] = []
     for number in range(asked.rounds):
         for side in SIDES:
             figures = measure(side, chats, asked)
@@ -188,6 +210,9 @@ def main() -> None:
             pace, busy, loss = (figures[key] for key in ("tokens_per_second", "processor", "held_out"))
             done = f"{pace:.0f} learnt tokens/s, {busy:.1f} processor seconds, held-out loss {loss:.4f}"
             print(f"round {number + 1}: {SIDES[side]}: {done}", file=sys.stderr)
+        rival = min((rounds[side][-1] for side in ("trl", "trl-bf16")), key=lambda found: found["seconds"])
+        as_good.append(rival["seconds"] / until(rival["held_out"], chats, asked))
+        print(f"round {number + 1}: {as_good[-1]:.2f} times as fast to SFTTrainer's loss", file=sys.stderr)
     middle: dict[str, Any] = {
         side: {key: statistics.median(one[key] for one in found) for key in found[0]} for side, found in rounds.items()
     }
@@ -197,6 +222,7 @@ def main() -> None:
     if asked.json:
         facts = {"data": source, "dialogues": len(chats) - HELD_OUT, "epochs": asked.epochs, "rounds": asked.rounds}
         facts |= {"threads": asked.threads, "times_as_fast": ratio, "times_as_fast_float32": plain, "medians": middle}
+        facts |= {"times_as_fast_to_the_same_loss": statistics.median(as_good)}
         print(json.dumps(facts, indent=2))
         return
     print(f"{len(chats) - HELD_OUT} conversations ({source}), {asked.epochs} epochs, {asked.threads} threads, "
@@ -206,7 +232,8 @@ def main() -> None:
         print(f"{SIDES[side]:24}{found['tokens_per_second']:7.0f} learnt tokens/s   held-out loss "
               f"{found['held_out']:.4f}   {found['steps']:.0f} steps   {found['processor']:.0f} processor seconds   "
               f"{found['memory'] / 2**20:.0f} MiB")  # fmt: skip
-    print(f"Parlance is {ratio:.2f} times as fast as the faster SFTTrainer, {plain:.2f} times in float32 alone")
+    print(f"Parlance is {ratio:.2f} times as fast as the faster SFTTrainer, {plain:.2f} times in float32 alone, and "
+          f"{statistics.median(as_good):.2f} times until it has SFTTrainer's loss")  # fmt: skip
 
 
 if __name__ == "__main__":
