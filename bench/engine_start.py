@@ -15,34 +15,30 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 SIDES = ("forked", "anew")
 
 
 async def seconds_to_first_answer(home: Path, side: str) -> float:
     """Of one engine, in this process's environment."""
+    from bench.engine_without import engines_without
     from config.settings import load_settings
-    from serving import engine
     from serving.adapters import ensure_untuned
     from serving.answer import Sampling
-    from serving.forking import FORKS_VARIABLE
+    from serving.on_processor import FORKS_VARIABLE
     from serving.supervisor import EngineSupervisor
     from store.crypto import load_cipher
 
-    if side == "anew":
-        made = engine.environment
-
-        def without_forks(*given: Any) -> dict[str, str]:
-            return {name: value for name, value in made(*given).items() if name != FORKS_VARIABLE}
-
-        engine.environment = without_forks  # type: ignore[assignment]
     settings = load_settings(home=home)
     settings.paths.ensure()
     supervisor = EngineSupervisor(settings, load_cipher(settings.paths.key_file, None))
     ensure_untuned(settings.paths, supervisor.model)  # a home makes it once
     began = time.monotonic()
+    stack = ExitStack()
+    if side == "anew":
+        stack.enter_context(engines_without(FORKS_VARIABLE))
     supervisor.start()
     try:
         await supervisor.wait_ready(timeout=900)
@@ -50,6 +46,7 @@ async def seconds_to_first_answer(home: Path, side: str) -> float:
         await supervisor.client.answer(supervisor.untuned, [{"role": "user", "content": "Hello"}], one)
         return time.monotonic() - began
     finally:
+        stack.close()
         await supervisor.stop()
 
 

@@ -1,13 +1,14 @@
-"""What many adapters cost: tokens a second with 1 to 256 adapters in use, by an engine started with Parlance's plan and
-by one started with `--max-loras 4` and nothing else said of adapters, against the base model alone, by a third engine
-that takes none; and what the first use of an adapter costs, against its floor.
+"""What many adapters cost: tokens a second with 1 to 256 adapters in use, by an engine as Parlance starts it; by one of
+the same plan that computes on a processor what adapters change as vLLM does (`vllm`); by one started with
+`--max-loras 4` and nothing else said of adapters (`naive`); against the base model alone, by a fourth engine that takes
+none; and what the first use of an adapter costs, against its floor.
 Run: `python -m bench.many_adapters [--json] [--counts 1,4,16,64,256]`
 
 Promises that all is measured on the same machine in the same run, the engines and counts in turns within each round,
-every prompt begun differently so that no request profits from another's; one engine is asked while the others idle. The
-naive engine is measured in the first round alone, which tells, and takes long. Untuned is the zero adapter, by which
-every untuned assistant is served. The floor of a first use is its bytes, read from memory and copied once. Writes
-nothing that stays.
+every prompt begun differently so that no request profits from another's; one engine is asked while the others idle.
+vLLM's way is measured in the first two rounds and the naive engine in the first alone, which tells, and takes long.
+Untuned is the zero adapter, by which every untuned assistant is served. The floor of a first use is its bytes, read
+from memory and copied once. Writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
+from bench.engine_without import engines_without
 from bench.plain_engine import plain_engine
 from bench.random_adapters import publish_random
 from config.names import VersionName
@@ -34,12 +36,13 @@ from config.settings import Settings, load_settings
 from serving.adapters import WEIGHTS, digest_of, ensure_untuned
 from serving.answer import Sampling
 from serving.client import EngineClient
+from serving.on_processor import PRODUCTS_VARIABLE
 from serving.prompt import with_system
 from serving.supervisor import EngineSupervisor
 from store.crypto import load_cipher
 
 AT_ONCE, TOKENS, RANK = 32, 32, 16
-REQUESTS, NAIVE_REQUESTS, ROUNDS = 256, 64, 3
+REQUESTS, NAIVE_REQUESTS, ROUNDS, VLLM_ROUNDS = 256, 64, 3, 2
 NAIVE_SLOTS = 4
 BASE, UNTUNED = "none taken", "untuned"
 FIRST_USES = 32
@@ -113,6 +116,14 @@ async def _started(stack: AsyncExitStack, settings: Settings, naive: bool) -> En
     return supervisor
 
 
+async def _engines(stack: AsyncExitStack, homes: Mapping[str, Settings]) -> dict[str, EngineSupervisor]:
+    planned = await _started(stack, homes["planned"], naive=False)
+    with engines_without(PRODUCTS_VARIABLE):
+        vllm = await _started(stack, homes["vllm"], naive=False)
+        naive = await _started(stack, homes["naive"], naive=True)
+    return {"planned": planned, "vllm": vllm, "naive": naive}
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One engine: in how many `rounds` it is asked, for how many `requests` each time, and whom by turns (`uses`)."""
@@ -124,26 +135,27 @@ class Side:
 
 
 async def run(counts: Sequence[int], rounds: int, requests: int) -> dict[str, Any]:
-    """Three engines, two of them with the same adapters, measured in turns."""
+    """Four engines, three of them with the same adapters, measured in turns."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parlance-bench-")))
-        planned_home, naive_home, base_home = (
-            load_settings(home=folder / side, base_model="demo", database_url=None)
-            for side in ("planned", "naive", "base")
-        )
+        homes = {
+            side: load_settings(home=folder / side, base_model="demo", database_url=None)
+            for side in ("planned", "vllm", "naive", "base")
+        }
         names = [VersionName(f"assistant-{number}", 1) for number in range(max(counts))]
-        for settings in (planned_home, naive_home):
+        for settings in homes.values():
             settings.paths.ensure()
-        print(f"making {len(names)} adapters, then starting three engines, a minute each", file=sys.stderr)
-        paths = planned_home.paths
-        model = EngineSupervisor(planned_home, load_cipher(paths.key_file, None)).model
+        print(f"making {len(names)} adapters, then starting four engines, half a minute each", file=sys.stderr)
+        paths = homes["planned"].paths
+        model = EngineSupervisor(homes["planned"], load_cipher(paths.key_file, None)).model
         untuned = ensure_untuned(paths, model)
         folders = [publish_random(paths, model, name, RANK, seed) for seed, name in enumerate(names)]
-        naive_home.paths.adapters.rmdir()
-        naive_home.paths.adapters.symlink_to(paths.adapters)
-        planned = await _started(stack, planned_home, naive=False)
-        naive = await _started(stack, naive_home, naive=True)
-        base = await stack.enter_async_context(plain_engine(model, planned.plan, base_home.paths))
+        for other in ("vllm", "naive"):
+            homes[other].paths.adapters.rmdir()
+            homes[other].paths.adapters.symlink_to(paths.adapters)
+        engines = await _engines(stack, homes)
+        planned = engines["planned"]
+        base = await stack.enter_async_context(plain_engine(model, planned.plan, homes["base"].paths))
         spare = min(FIRST_USES, len(names))
         first = await first_uses(planned.client, names[:spare], folders[:spare])
         for name in names[spare:]:
@@ -152,7 +164,8 @@ async def run(counts: Sequence[int], rounds: int, requests: int) -> dict[str, An
         sides = {
             "base": Side(base, rounds, requests, {BASE: [untuned]}),
             "planned": Side(planned.client, rounds, requests, uses),
-            "naive": Side(naive.client, 1, min(requests, NAIVE_REQUESTS), uses),
+            "vllm": Side(engines["vllm"].client, min(rounds, VLLM_ROUNDS), requests, uses),
+            "naive": Side(engines["naive"].client, 1, min(requests, NAIVE_REQUESTS), uses),
         }
         rates = await _in_rounds(sides, rounds)
         return {
@@ -193,14 +206,14 @@ def main() -> None:
         print(json.dumps(result))
         return
     by_side = result["tokens_a_second"]
-    base, planned, naive = by_side["base"][BASE], by_side["planned"], by_side["naive"]
-    print(f"{'adapters in use':>16}{'tokens/s':>12}{'of base':>10}{'of one':>10}{'naive tokens/s':>18}")
+    base, planned, vllm, naive = by_side["base"][BASE], by_side["planned"], by_side["vllm"], by_side["naive"]
+    print(f"{'adapters in use':>16}{'tokens/s':>12}{'of base':>10}{'of one':>10}{'as vLLM':>10}{'naive':>10}")
     print(f"{BASE:>16}{base:12.0f}{1:10.0%}")
     for count, rate in planned.items():
         rounds = result["rounds"]["planned"]
         pairs = zip(rounds[count], rounds.get("1", rounds[count]), strict=True)  # of one round, minutes apart at most
         of_one = statistics.median(many / one for many, one in pairs)
-        print(f"{count:>16}{rate:12.0f}{rate / base:10.0%}{of_one:10.0%}{naive[count]:18.0f}")
+        print(f"{count:>16}{rate:12.0f}{rate / base:10.0%}{of_one:10.0%}{vllm[count]:10.0f}{naive[count]:10.0f}")
     first = result["first_use"]
     print(
         f"first use of an adapter of {first['size'] / 1e6:.1f} MB: {first['cost']:.1f} ms more than the second; its "

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from config.catalogue import find_model
+from config.errors import ParlanceError
 from config.names import VersionName, untuned
 from config.settings import Settings
 from console.output import console, errors, print_json
@@ -67,7 +68,7 @@ def chat(
             version, _ = await speaker_of(place.database, place.settings, name)
             async with place.engine(lambda sentence: errors.print(sentence, markup=False)) as client:
                 if once is None:
-                    await _talk(place, client, name, version)
+                    await talk(place, client, name, version)
                     return None
                 return await answer(place, client, name, [_user(once)], show=not json)
 
@@ -124,7 +125,9 @@ async def _ask(
     }
 
 
-async def _talk(place: Workplace, client: EngineClient, name: str, version: VersionName) -> None:
+async def talk(place: Workplace, client: EngineClient, name: str, version: VersionName) -> None:
+    """Until an empty line or the end of what is typed. An answer that fails is one sentence, and what was asked is not
+    in the conversation then, so that it can be asked again."""
     console.print(f"Talking with {version}. An empty line ends; /reset forgets what was said.", markup=False)
     said: list[Message] = []
     while True:
@@ -141,5 +144,11 @@ async def _talk(place: Workplace, client: EngineClient, name: str, version: Vers
         said.append(_user(text))
         console.print(f"[bold]{name.partition('@')[0]}[/bold]  ", end="")
         sys.stdout.flush()
-        answered = await answer(place, client, name, said[-12:], show=True)
+        try:
+            answered = await answer(place, client, name, said[-12:], show=True)
+        except ParlanceError as error:
+            console.print()
+            errors.print(str(error), markup=False, soft_wrap=True)
+            said.pop()
+            continue
         said.append({"role": "assistant", "content": answered["text"]})

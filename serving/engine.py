@@ -19,8 +19,8 @@ from config.hardware import Plan
 from config.names import untuned
 from config.paths import Paths
 from serving.adapters import adapted_layers
-from serving.forking import FORKS_VARIABLE
 from serving.leashed import Leashed, leashed
+from serving.on_processor import FORKS_VARIABLE, PRODUCTS_VARIABLE
 from serving.prompt import TEMPLATE_OPTIONS
 from serving.resolver_plugin import ADAPTERS_VARIABLE, BASE_MODEL_VARIABLE, UNTUNED_VARIABLE
 
@@ -85,6 +85,7 @@ def environment(
         env |= {
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             FORKS_VARIABLE: "1",
+            PRODUCTS_VARIABLE: "1",
             "OMP_NUM_THREADS": str(max(1, plan.training_threads - 1)),
             "OMP_WAIT_POLICY": "PASSIVE",
         }

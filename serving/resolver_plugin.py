@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.engine_figures import leave_out_sets_of_adapters
-from serving.forking import fork_processes
+from serving.on_processor import suit_processors
 
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
@@ -143,7 +143,7 @@ class AdaptersFolderResolver:
 
 def register() -> None:
     """Called by vLLM in each of its processes."""
-    fork_processes()
+    suit_processors()
     adapters = os.environ.get(ADAPTERS_VARIABLE)
     if not adapters:
         return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from fake_engine import FakeEngine
 
-from config.errors import NotFound
-from console.chat_command import answer
+from config.errors import EngineUnavailable, NotFound
+from config.names import VersionName
+from console import chat_command
+from console.chat_command import answer, talk
 from console.workplace import Workplace
 from store.assistants import add_assistant, find_assistant
 from store.tables import Version
@@ -62,3 +64,17 @@ async def test_a_version_that_is_promoted_meanwhile_answers_what_is_said_next(pl
     async with place.database.session() as session:
         (await find_assistant(session, "harbour")).in_service = 1
     assert (await answer(place, engine, "harbour", HELLO, show=False))["version"] == "harbour@v1"
+
+
+async def test_an_answer_that_breaks_off_ends_neither_the_talk_nor_what_was_said_before(place, capsys, monkeypatch):
+    typed = iter(["My name is Ada.", "Who am I?", "Who am I?", ""])
+    monkeypatch.setattr(chat_command.console, "input", lambda prompt: next(typed))
+    engine = FakeEngine(
+        [["Hello ", "Ada."], ["You are", EngineUnavailable("The engine broke off; ask again.")], ["Ada."]]
+    )
+    await talk(place, engine, "harbour", VersionName("harbour", 2))
+    shown = capsys.readouterr()
+    assert "You are\n" in shown.out and shown.out.endswith("Ada.\n")
+    assert shown.err == "The engine broke off; ask again.\n"
+    last = [turn["content"] for turn in engine.requests[-1][1]]
+    assert last[1:] == ["My name is Ada.", "Hello Ada.", "Who am I?"]
