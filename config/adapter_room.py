@@ -1,8 +1,9 @@
 """How many adapters an engine takes at once, how many it keeps in memory, and of what rank: by memory and use.
 
 Facts behind the numbers: throughput depends on the adapters of one batch fitting `max_loras`, and a batch holds no more
-adapters than requests; an adapter beyond `max_cpu_loras` is read from disk again, and all wait meanwhile; every slot is
-allocated at `max_lora_rank`.
+adapters than requests; an adapter that has no slot takes another one's, and all wait while it is copied there, which on
+a processor is a tenth of what an answer takes; one beyond `max_cpu_loras` is read from disk again, and all wait
+meanwhile; every slot is allocated at `max_lora_rank`.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ class AdapterRoom:
     reasons: tuple[str, ...]
 
 
-def adapter_room(assistants: int, requests: int, each: int, device_memory: int, memory: int) -> AdapterRoom:
+def adapter_room(assistants: int, requests: int | None, each: int, device_memory: int, memory: int) -> AdapterRoom:
     """Room for `assistants` adapters of `each` bytes where `requests` are answered at once; bytes of the device's
-    memory and of the machine's.
+    memory and of the machine's. Without `requests` all in use have a slot, however few are answered at once.
 
     Twice as many are kept as are in use, since while a version takes over from another both are, and one can go back.
     """
     wanted = 1 << max(0, assistants).bit_length()  # more than there are, so that a few new ones need no restart
-    slots = max(FEWEST_SLOTS, min(wanted, requests))
+    slots = max(FEWEST_SLOTS, wanted if requests is None else min(wanted, requests))
     afforded = max(FEWEST_SLOTS, int(device_memory * SLOTS_SHARE / max(each, 1)))
     many = f"{assistants} assistant{'' if assistants == 1 else 's'}"
     if slots > afforded:

@@ -223,7 +223,7 @@ def plan(
     kv = window.cache // GIB
     reasons.append(f"{kv} GiB for the conversations being answered, of {hardware.memory / GIB:.0f} GiB in the machine")
     each = model.adapter_bytes(engine_rank, bytes_each)
-    room = adapter_room(assistants, REQUESTS_ON_CPU, each, hardware.memory, hardware.memory)
+    room = adapter_room(assistants, None, each, hardware.memory, hardware.memory)
     reasons += room.reasons
     reasons.append(window.reason)
     training_rank = largest_rank(model, bytes_each, hardware.memory, hardware.memory)

@@ -81,12 +81,15 @@ def environment(
     if Path(model.location).is_dir():
         env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if plan.device == "cpu":
-        # Bound threads would sit on the trainer's cores; a waiting thread that spins would take them.
+        # Bound threads would sit on the trainer's cores; a waiting thread that spins would take them. Numba's threads
+        # are torch's: as soon as it counts them, torch has as many.
+        threads = str(max(1, plan.training_threads - 1))
         env |= {
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             FORKS_VARIABLE: "1",
             PRODUCTS_VARIABLE: "1",
-            "OMP_NUM_THREADS": str(max(1, plan.training_threads - 1)),
+            "OMP_NUM_THREADS": threads,
+            "NUMBA_NUM_THREADS": threads,
             "OMP_WAIT_POLICY": "PASSIVE",
         }
     return env

@@ -44,6 +44,8 @@ def _fork_processes() -> None:
     def settle_and_fork(config: VllmConfig) -> None:
         settle(config)
         os.environ[_METHOD] = "fork"
+        if config.parallel_config.world_size == 1:
+            config.parallel_config.distributed_executor_backend = "uni"
 
     CpuPlatform.check_and_update_config = staticmethod(settle_and_fork)
 

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.adapter_lookup import look_adapters_up
 from serving.engine_figures import leave_out_sets_of_adapters
 from serving.on_processor import suit_processors
 
@@ -148,6 +149,7 @@ def register() -> None:
     if not adapters:
         return
     leave_out_sets_of_adapters()
+    look_adapters_up()
     from vllm.lora.resolver import LoRAResolverRegistry
 
     # vLLM calls this more than once in a process and warns of a resolver that is replaced.

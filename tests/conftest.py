@@ -13,6 +13,7 @@ from knowing_tools import demo_knowing_tools
 from running_engine import RunningEngine
 
 from config.settings import Settings, load_settings
+from serving.answer import Sampling
 from serving.supervisor import EngineSupervisor
 from store.crypto import load_cipher
 from store.database import Database, open_database
@@ -63,6 +64,13 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
         yield RunningEngine(settings, settings.paths, cipher, supervisor, supervisor.client)
     finally:
         await supervisor.stop()
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer ends before it is as long as was asked for."""
+    body = Sampling.body
+    monkeypatch.setattr(Sampling, "body", lambda self: body(self) | {"ignore_eos": True})
 
 
 @pytest.fixture(scope="session")

@@ -48,8 +48,8 @@ async def browser(harbour, database, engine, settings):
 
 
 @pytest.fixture
-async def long_answers(harbour, database, engine, settings):
-    """The page where an answer hardly ends before 400 tokens."""
+async def long_answers(harbour, database, engine, settings, endless):
+    """The page where an answer has 400 tokens."""
     long = {"temperature": 2.0, "repetition_penalty": 10.0, "max_answer_tokens": 400}
     async with page(database, engine, settings.model_copy(update=long)) as made:
         yield made

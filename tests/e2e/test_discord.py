@@ -192,6 +192,7 @@ async def test_hostile_text_is_answered_or_refused_in_a_sentence_and_notifies_no
                 assert "\u202e" not in message["content"]
 
 
+@pytest.mark.usefixtures("endless")
 async def test_an_engine_that_dies_in_an_answer_is_told_and_the_answer_goes_on_when_it_is_back(
     discord: DiscordServer, bot: Bot, database: Database, settings: Settings, engine: RunningEngine,
     monkeypatch: pytest.MonkeyPatch,

@@ -125,6 +125,7 @@ async def test_hostile_text_is_answered_or_refused_in_a_sentence(
     assert not any("Traceback" in text or "\u202e" in text for chat in chats for text in chat.texts)
 
 
+@pytest.mark.usefixtures("endless")
 async def test_an_answer_that_loses_its_engine_goes_on_when_it_is_back_and_so_does_the_chat(
     server: BotApiServer, bot: Bot, database: Database, settings: Settings, engine: RunningEngine,
     monkeypatch: pytest.MonkeyPatch,

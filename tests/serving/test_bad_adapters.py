@@ -119,6 +119,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize("bad", BAD)
 async def test_a_bad_adapter_is_refused_and_whoever_is_being_answered_notices_nothing(
     engine: RunningEngine, bad: Any

@@ -195,6 +195,7 @@ async def some_pieces(stream: AsyncIterator[Piece | Finished]) -> None:
             return
 
 
+@pytest.mark.usefixtures("endless")
 async def test_closing_a_stream_ends_the_request_in_the_engine(engine: RunningEngine) -> None:
     before = await metric(engine.client, "vllm:generation_tokens_total")
     async with aclosing(engine.client.stream(engine.supervisor.untuned, asking("Go on."), ENDLESS)) as stream:
@@ -204,6 +205,7 @@ async def test_closing_a_stream_ends_the_request_in_the_engine(engine: RunningEn
     assert await metric(engine.client, "vllm:generation_tokens_total") - before < ENDLESS.max_tokens
 
 
+@pytest.mark.usefixtures("endless")
 async def test_cancelling_the_reader_ends_the_request_in_the_engine(engine: RunningEngine) -> None:
     before = await metric(engine.client, "vllm:generation_tokens_total")
     reader = asyncio.create_task(engine.client.answer(engine.supervisor.untuned, asking("Go on."), ENDLESS))

@@ -54,6 +54,7 @@ async def until_running(engine: RunningEngine, requests: int) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.usefixtures("endless")
 async def test_whoever_leaves_frees_their_place_and_the_engine_stops_working_for_them(engine: RunningEngine) -> None:
     entrance = Entrance(engine.supervisor, 1)
     first = entrance.stream(engine.supervisor.untuned, HELLO, ENDLESS, assistant="a", person="x")
@@ -95,6 +96,7 @@ async def test_a_busy_assistant_leaves_the_engine_to_others_and_no_load_looks_li
     assert states == {"ready"}
 
 
+@pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize("which", ["api", "core"])
 async def test_a_stopped_process_is_known_at_once_and_goes_on_with_the_answers_under_way(
     engine: RunningEngine, monkeypatch: pytest.MonkeyPatch, which: str
@@ -161,6 +163,7 @@ async def killed(lost: psutil.Process) -> AsyncIterator[None]:
     os.kill(lost.pid, signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize(("which", "fault"), [("core", killed), ("core", held), ("api", killed)])
 async def test_a_lost_process_is_replaced_who_waits_is_answered_and_the_answer_that_had_begun_goes_on(
     engine: RunningEngine, monkeypatch: pytest.MonkeyPatch, which: str, fault: Any

@@ -76,9 +76,9 @@ def test_an_output_that_is_not_laid_out_in_one_piece_and_a_scale_are_heeded(scal
     assert not whole[:, :32].any()
 
 
-def test_rows_are_told_apart_by_who_is_long() -> None:
-    rows = Rows(torch.tensor([7, *[3] * LONG, *[NONE] * LONG, 3, 3]))
+def test_rows_are_told_apart_by_who_is_long_and_the_others_are_in_the_order_of_their_slots() -> None:
+    rows = Rows(torch.tensor([7, *[3] * LONG, *[NONE] * LONG, 5, 3]))
     assert rows.runs == [(3, 1, 1 + LONG)]
-    assert rows.single.tolist() == [7, *[NONE] * (2 * LONG), 3, 3]
-    assert rows.any_single
-    assert Rows(torch.tensor([], dtype=torch.long)).runs == []
+    assert rows.single.tolist() == [2 * LONG + 2, 2 * LONG + 1, 0] and rows.slots.tolist() == [3, 5, 7]
+    nobody = Rows(torch.tensor([], dtype=torch.long))
+    assert nobody.runs == [] and len(nobody.single) == 0

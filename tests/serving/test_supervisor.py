@@ -41,6 +41,7 @@ def family(pid: int) -> list[psutil.Process]:
     return [leash, *leash.children(recursive=True)]
 
 
+@pytest.mark.usefixtures("endless")
 async def test_a_killed_api_server_is_back_and_nothing_of_the_old_one_is_left(
     engine: RunningEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
