@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-LONG = 16
+LONG = 64
 """From so many rows in a row of one adapter on, one product is quicker than the loop."""
 LINE = 64
 """Bytes that a processor reads at once."""
@@ -56,55 +56,116 @@ def _fetch(context: Any, array: Any, place: Any) -> Any:
     return types.void(array, place), generate
 
 
-def add_rows(number: Callable[[Any], Any], threads: int) -> Callable[..., None]:
-    """The loop, compiled at its first call. `number`: makes a float32 number of what is stored in the matrices."""
+def add_blocks(number: Callable[[Any], Any], threads: int) -> Callable[..., None]:
+    """The loop, compiled at its first call. `number`: makes a float32 number of what is stored in the matrices.
+
+    It adds `b[s] @ (a[s] @ x[t])` to `y[t, start:]` for each row t and its slot s. What follows is read ahead: the
+    matrices of a batch are more than a cache holds, and each lies elsewhere.
+    """
     number = numba.njit(number)
+
+    def fetch(matrices: NDArray[Any], slot: int, row: int) -> None:
+        length = matrices.shape[3]
+        for i in range(0, length, LINE // matrices.itemsize):
+            _fetch(matrices, (slot * matrices.shape[2] + row) * length + i)
+
+    fetch = numba.njit(fetch)
+
+    def one(
+        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
+        t: int, slot: int, following: int,
+    ) -> None:  # fmt: skip
+        rank, inputs, outputs = a.shape[2], x.shape[1], b.shape[2]
+        h = np.empty(rank, np.float32)
+        for r in range(rank):
+            fetch(a, following, r)
+            h0 = np.float32(0)
+            for i in range(inputs):
+                h0 += number(a[slot, 0, r, i]) * x[t, i]
+            h[r] = h0
+        for o in range(outputs):
+            fetch(b, following, o)
+            y0 = np.float32(0)
+            for r in range(rank):
+                y0 += number(b[slot, 0, o, r]) * h[r]
+            y[t, start + o] += y0
+
+    def four(
+        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
+        t: NDArray[Any], slot: int, following: int,
+    ) -> None:  # fmt: skip
+        rank, inputs, outputs = a.shape[2], x.shape[1], b.shape[2]
+        t0, t1, t2, t3 = t[0], t[1], t[2], t[3]
+        h = np.empty((4, rank), np.float32)
+        for r in range(rank):
+            fetch(a, following, r)
+            h0 = h1 = h2 = h3 = np.float32(0)
+            for i in range(inputs):
+                weight = number(a[slot, 0, r, i])
+                h0 += weight * x[t0, i]
+                h1 += weight * x[t1, i]
+                h2 += weight * x[t2, i]
+                h3 += weight * x[t3, i]
+            h[0, r], h[1, r], h[2, r], h[3, r] = h0, h1, h2, h3
+        for o in range(outputs):
+            fetch(b, following, o)
+            y0 = y1 = y2 = y3 = np.float32(0)
+            for r in range(rank):
+                weight = number(b[slot, 0, o, r])
+                y0 += weight * h[0, r]
+                y1 += weight * h[1, r]
+                y2 += weight * h[2, r]
+                y3 += weight * h[3, r]
+            y[t0, start + o] += y0
+            y[t1, start + o] += y1
+            y[t2, start + o] += y2
+            y[t3, start + o] += y3
+
+    how = {"fastmath": True, "error_model": "numpy"}
+    one, four = numba.njit(one, **how), numba.njit(four, **how)
 
     def add(
         y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
-        rows: NDArray[Any], slots: NDArray[Any],
+        rows: NDArray[Any], slots: NDArray[Any], blocks: NDArray[Any],
     ) -> None:  # fmt: skip
-        # For each row t and its slot s: y[t, start:] += b[s] @ (a[s] @ x[t]). What the next row needs is read ahead:
-        # the matrices of a batch are more than a cache holds, and each lies elsewhere.
-        rank, inputs, outputs, line = a.shape[2], x.shape[1], b.shape[2], LINE // a.itemsize
-        for n in numba.prange(len(rows)):
-            t, s, following = rows[n], slots[n], slots[min(n + 1, len(rows) - 1)]
-            h = np.empty(rank, np.float32)
-            for r in range(rank):
-                for i in range(0, inputs, line):
-                    _fetch(a, (following * rank + r) * inputs + i)
-                total = np.float32(0)
-                for i in range(inputs):
-                    total += number(a[s, 0, r, i]) * x[t, i]
-                h[r] = total
-            for o in range(outputs):
-                for r in range(0, rank, line):
-                    _fetch(b, (following * outputs + o) * rank + r)
-                total = np.float32(0)
-                for r in range(rank):
-                    total += number(b[s, 0, o, r]) * h[r]
-                y[t, start + o] += total
+        for n in numba.prange(len(blocks)):
+            first, following = blocks[n], blocks[min(n + 1, len(blocks) - 1)]
+            if (following if n + 1 < len(blocks) else len(rows)) - first == 4:
+                four(y, x, a, b, start, rows[first : first + 4], slots[first], slots[following])
+            else:
+                one(y, x, a, b, start, rows[first], slots[first], slots[following])
 
-    compiled: Callable[..., None] = numba.njit(add, fastmath=True, error_model="numpy", parallel=threads > 1)
+    compiled: Callable[..., None] = numba.njit(add, parallel=threads > 1, **how)
     return compiled
 
 
 class Rows:
-    """Which rows of a batch have an adapter, in which slot: `runs` (slot, from, to) of at least LONG in a row, and each
-    of the others by itself (`single`, `slots`), in the order in which slots lie in memory, which is read quicker."""
+    """Which rows of a batch have an adapter, in which slot: `runs` (slot, from, to) of at least LONG in a row, and all
+    others (`rows`, `slots`), in the order in which slots lie in memory, which is read quicker. `blocks` is where among
+    these the fours of one adapter begin, and those that are left over."""
 
     def __init__(self, slots: torch.Tensor) -> None:
         """`slots`: (rows,), int64, NONE where a row has no adapter."""
         left: NDArray[Any] = slots.numpy().copy()
         self.runs: list[tuple[int, int, int]] = []
-        changes = np.flatnonzero(np.diff(left)) + 1
-        for start, end in zip((0, *changes), (*changes, len(left)), strict=True):
+        for start, end in zip(*_bounds(left), strict=True):
             if end - start >= LONG and left[start] != NONE:
                 self.runs.append((int(left[start]), int(start), int(end)))
                 left[start:end] = NONE
         rows = np.flatnonzero(left != NONE)
-        self.single: NDArray[Any] = rows[np.argsort(left[rows], kind="stable")]
-        self.slots: NDArray[Any] = left[self.single]
+        self.rows: NDArray[Any] = rows[np.argsort(left[rows], kind="stable")]
+        self.slots: NDArray[Any] = left[self.rows]
+        blocks: list[int] = []
+        for start, end in zip(*_bounds(self.slots), strict=True):
+            fours = end - (end - start) % 4
+            blocks += [*range(start, fours, 4), *range(fours, end)]
+        self.blocks: NDArray[Any] = np.array(blocks, np.int64)
+
+
+def _bounds(slots: NDArray[Any]) -> tuple[list[int], list[int]]:
+    """Where each stretch of one slot begins, and where it ends."""
+    changes = (np.flatnonzero(np.diff(slots)) + 1).tolist()
+    return ([0, *changes], [*changes, len(slots)]) if len(slots) else ([], [])
 
 
 class RowProducts(PunicaWrapperCPU):
@@ -115,8 +176,8 @@ class RowProducts(PunicaWrapperCPU):
         self._rows = Rows(torch.empty(0, dtype=torch.long))
         self._stored: dict[int, NDArray[Any]] = {}
         threads = torch.get_num_threads()
-        self._add_rows = {
-            torch.float32: add_rows(_itself, threads), torch.bfloat16: add_rows(_upper_half, threads),
+        self._add_blocks = {
+            torch.float32: add_blocks(_itself, threads), torch.bfloat16: add_blocks(_upper_half, threads),
         }  # fmt: skip
 
     def update_metadata(self, *given: Any, **named: Any) -> None:
@@ -144,20 +205,21 @@ class RowProducts(PunicaWrapperCPU):
                 shrunk = x[first:end] @ a[slot, 0].t()
                 y[first:end, start : start + outputs].addmm_(shrunk, b[slot, 0].t(), alpha=scale)
             start += outputs
-        if len(self._rows.single):
-            self._add_single(y, x, lora_a_stacked, lora_b_stacked, scale)
+        if len(self._rows.rows):
+            self._add_others(y, x, lora_a_stacked, lora_b_stacked, scale)
 
-    def _add_single(
+    def _add_others(
         self, y: torch.Tensor, x: torch.Tensor, a_of: tuple[torch.Tensor, ...], b_of: tuple[torch.Tensor, ...],
         scale: float,
     ) -> None:  # fmt: skip
+        which = self._rows
         direct = y.dtype == torch.float32 and y.is_contiguous() and scale == 1.0
         added = y if direct else torch.zeros(y.shape, dtype=torch.float32)
         into, given = added.numpy(), x.float().contiguous().numpy()
         start = 0
         for a, b in zip(a_of, b_of, strict=True):
-            add = self._add_rows[a.dtype]
-            add(into, given, self._matrices(a), self._matrices(b), start, self._rows.single, self._rows.slots)
+            add = self._add_blocks[a.dtype]
+            add(into, given, self._matrices(a), self._matrices(b), start, which.rows, which.slots, which.blocks)
             start += b.shape[2]
         if not direct:
             y.add_(added.to(y.dtype), alpha=scale)
