@@ -56,11 +56,11 @@ def _fetch(context: Any, array: Any, place: Any) -> Any:
     return types.void(array, place), generate
 
 
-def add_blocks(number: Callable[[Any], Any], threads: int) -> Callable[..., None]:
+def add_rows(number: Callable[[Any], Any], threads: int) -> Callable[..., None]:
     """The loop, compiled at its first call. `number`: makes a float32 number of what is stored in the matrices.
 
-    It adds `b[s] @ (a[s] @ x[t])` to `y[t, start:]` for each row t and its slot s. What follows is read ahead: the
-    matrices of a batch are more than a cache holds, and each lies elsewhere.
+    It adds `b[s] @ (a[s] @ x[t])` to `y[t, start:]` for each row t and its slot s, two rows at a time. What the next
+    two need is read ahead: the matrices of a batch are more than a cache holds, and each lies elsewhere.
     """
     number = numba.njit(number)
 
@@ -71,101 +71,59 @@ def add_blocks(number: Callable[[Any], Any], threads: int) -> Callable[..., None
 
     fetch = numba.njit(fetch)
 
-    def one(
-        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
-        t: int, slot: int, following: int,
-    ) -> None:  # fmt: skip
-        rank, inputs, outputs = a.shape[2], x.shape[1], b.shape[2]
-        h = np.empty(rank, np.float32)
-        for r in range(rank):
-            fetch(a, following, r)
-            h0 = np.float32(0)
-            for i in range(inputs):
-                h0 += number(a[slot, 0, r, i]) * x[t, i]
-            h[r] = h0
-        for o in range(outputs):
-            fetch(b, following, o)
-            y0 = np.float32(0)
-            for r in range(rank):
-                y0 += number(b[slot, 0, o, r]) * h[r]
-            y[t, start + o] += y0
-
-    def four(
-        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
-        t: NDArray[Any], slot: int, following: int,
-    ) -> None:  # fmt: skip
-        rank, inputs, outputs = a.shape[2], x.shape[1], b.shape[2]
-        t0, t1, t2, t3 = t[0], t[1], t[2], t[3]
-        h = np.empty((4, rank), np.float32)
-        for r in range(rank):
-            fetch(a, following, r)
-            h0 = h1 = h2 = h3 = np.float32(0)
-            for i in range(inputs):
-                weight = number(a[slot, 0, r, i])
-                h0 += weight * x[t0, i]
-                h1 += weight * x[t1, i]
-                h2 += weight * x[t2, i]
-                h3 += weight * x[t3, i]
-            h[0, r], h[1, r], h[2, r], h[3, r] = h0, h1, h2, h3
-        for o in range(outputs):
-            fetch(b, following, o)
-            y0 = y1 = y2 = y3 = np.float32(0)
-            for r in range(rank):
-                weight = number(b[slot, 0, o, r])
-                y0 += weight * h[0, r]
-                y1 += weight * h[1, r]
-                y2 += weight * h[2, r]
-                y3 += weight * h[3, r]
-            y[t0, start + o] += y0
-            y[t1, start + o] += y1
-            y[t2, start + o] += y2
-            y[t3, start + o] += y3
-
-    how = {"fastmath": True, "error_model": "numpy"}
-    one, four = numba.njit(one, **how), numba.njit(four, **how)
-
     def add(
         y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
-        rows: NDArray[Any], slots: NDArray[Any], blocks: NDArray[Any],
+        rows: NDArray[Any], slots: NDArray[Any],
     ) -> None:  # fmt: skip
-        for n in numba.prange(len(blocks)):
-            first, following = blocks[n], blocks[min(n + 1, len(blocks) - 1)]
-            if (following if n + 1 < len(blocks) else len(rows)) - first == 4:
-                four(y, x, a, b, start, rows[first : first + 4], slots[first], slots[following])
-            else:
-                one(y, x, a, b, start, rows[first], slots[first], slots[following])
+        rank, inputs, outputs, last = a.shape[2], x.shape[1], b.shape[2], len(rows) - 1
+        for pair in numba.prange((len(rows) + 1) // 2):
+            first, second = 2 * pair, min(2 * pair + 1, last)
+            t0, t1, s0, s1 = rows[first], rows[second], slots[first], slots[second]
+            next0, next1 = slots[min(first + 2, last)], slots[min(second + 2, last)]
+            h = np.empty((2, rank), np.float32)
+            for r in range(rank):
+                if next0 != s0:
+                    fetch(a, next0, r)
+                if next1 != s1:
+                    fetch(a, next1, r)
+                h0 = h1 = np.float32(0)
+                for i in range(inputs):
+                    h0 += number(a[s0, 0, r, i]) * x[t0, i]
+                    h1 += number(a[s1, 0, r, i]) * x[t1, i]
+                h[0, r], h[1, r] = h0, h1
+            for o in range(outputs):
+                if next0 != s0:
+                    fetch(b, next0, o)
+                if next1 != s1:
+                    fetch(b, next1, o)
+                y0 = y1 = np.float32(0)
+                for r in range(rank):
+                    y0 += number(b[s0, 0, o, r]) * h[0, r]
+                    y1 += number(b[s1, 0, o, r]) * h[1, r]
+                y[t0, start + o] += y0
+                if second != first:
+                    y[t1, start + o] += y1
 
-    compiled: Callable[..., None] = numba.njit(add, parallel=threads > 1, **how)
+    compiled: Callable[..., None] = numba.njit(add, fastmath=True, error_model="numpy", parallel=threads > 1)
     return compiled
 
 
 class Rows:
     """Which rows of a batch have an adapter, in which slot: `runs` (slot, from, to) of at least LONG in a row, and all
-    others (`rows`, `slots`), in the order in which slots lie in memory, which is read quicker. `blocks` is where among
-    these the fours of one adapter begin, and those that are left over."""
+    others (`rows`, `slots`), in the order in which slots lie in memory, which is read quicker."""
 
     def __init__(self, slots: torch.Tensor) -> None:
         """`slots`: (rows,), int64, NONE where a row has no adapter."""
         left: NDArray[Any] = slots.numpy().copy()
         self.runs: list[tuple[int, int, int]] = []
-        for start, end in zip(*_bounds(left), strict=True):
+        changes = np.flatnonzero(np.diff(left)) + 1
+        for start, end in zip((0, *changes), (*changes, len(left)), strict=True):
             if end - start >= LONG and left[start] != NONE:
                 self.runs.append((int(left[start]), int(start), int(end)))
                 left[start:end] = NONE
         rows = np.flatnonzero(left != NONE)
         self.rows: NDArray[Any] = rows[np.argsort(left[rows], kind="stable")]
         self.slots: NDArray[Any] = left[self.rows]
-        blocks: list[int] = []
-        for start, end in zip(*_bounds(self.slots), strict=True):
-            fours = end - (end - start) % 4
-            blocks += [*range(start, fours, 4), *range(fours, end)]
-        self.blocks: NDArray[Any] = np.array(blocks, np.int64)
-
-
-def _bounds(slots: NDArray[Any]) -> tuple[list[int], list[int]]:
-    """Where each stretch of one slot begins, and where it ends."""
-    changes = (np.flatnonzero(np.diff(slots)) + 1).tolist()
-    return ([0, *changes], [*changes, len(slots)]) if len(slots) else ([], [])
 
 
 class RowProducts(PunicaWrapperCPU):
@@ -176,8 +134,8 @@ class RowProducts(PunicaWrapperCPU):
         self._rows = Rows(torch.empty(0, dtype=torch.long))
         self._stored: dict[int, NDArray[Any]] = {}
         threads = torch.get_num_threads()
-        self._add_blocks = {
-            torch.float32: add_blocks(_itself, threads), torch.bfloat16: add_blocks(_upper_half, threads),
+        self._add_rows = {
+            torch.float32: add_rows(_itself, threads), torch.bfloat16: add_rows(_upper_half, threads),
         }  # fmt: skip
 
     def update_metadata(self, *given: Any, **named: Any) -> None:
@@ -218,8 +176,8 @@ class RowProducts(PunicaWrapperCPU):
         into, given = added.numpy(), x.float().contiguous().numpy()
         start = 0
         for a, b in zip(a_of, b_of, strict=True):
-            add = self._add_blocks[a.dtype]
-            add(into, given, self._matrices(a), self._matrices(b), start, which.rows, which.slots, which.blocks)
+            add = self._add_rows[a.dtype]
+            add(into, given, self._matrices(a), self._matrices(b), start, which.rows, which.slots)
             start += b.shape[2]
         if not direct:
             y.add_(added.to(y.dtype), alpha=scale)

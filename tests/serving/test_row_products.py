@@ -14,7 +14,7 @@ INPUTS, OUTPUTS, RANK, SLOTS = 48, (32, 16, 16), 8, 5
 BATCHES = {
     "one alone": [2],
     "each its own": [4, 0, 3, 1, 2],
-    "fours and what is left over": [1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3],
+    "some of one, and one that is left over": [1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3],
     "some have none": [1, NONE, NONE, 4, 1],
     "none has one": [NONE] * 3,
     "a prompt of one": [3] * (LONG + 5),
@@ -77,12 +77,9 @@ def test_an_output_that_is_not_laid_out_in_one_piece_and_a_scale_are_heeded(scal
     assert not whole[:, :32].any()
 
 
-def test_long_runs_are_told_from_fours_in_the_order_of_their_slots() -> None:
-    rows = Rows(torch.tensor([7, *[3] * LONG, *[NONE] * LONG, 5, 3, 5, 5, 5, 5]))
+def test_long_runs_are_told_from_the_others_and_these_are_in_the_order_of_their_slots() -> None:
+    rows = Rows(torch.tensor([7, *[3] * LONG, *[NONE] * LONG, 5, 3]))
     assert rows.runs == [(3, 1, 1 + LONG)]
-    after = 1 + 2 * LONG
-    assert rows.rows.tolist() == [after + 1, after, after + 2, after + 3, after + 4, after + 5, 0]
-    assert rows.slots.tolist() == [3, 5, 5, 5, 5, 5, 7]
-    assert rows.blocks.tolist() == [0, 1, 5, 6]  # one, four, one that is left over, one
+    assert rows.rows.tolist() == [2 * LONG + 2, 2 * LONG + 1, 0] and rows.slots.tolist() == [3, 5, 7]
     nobody = Rows(torch.tensor([], dtype=torch.long))
-    assert nobody.runs == [] and len(nobody.rows) == len(nobody.blocks) == 0
+    assert nobody.runs == [] and len(nobody.rows) == 0
