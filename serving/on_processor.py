@@ -1,11 +1,12 @@
 """Runs inside an engine on a processor: what is done there otherwise than vLLM does it.
 
-Its processes are forked, so that a start takes half the time. vLLM's engine is three processes, one begun by the
-other, and each of them imports all of vLLM before it does anything. Where it can vLLM forks them, and the imports are
-there; on processors it does not, because it binds the threads of each to cores by variables that are read while
-libraries load. Ours are bound to no cores, so nothing is lost.
+An engine is two processes, and the second is forked, so that a start takes a third of the time. vLLM's are three, one
+begun by the other, and each imports all of vLLM before it does anything; the second waits for the third, which has the
+model, in a loop that takes a core. Where it can vLLM forks them, and has the model in the second; on processors it does
+not, because it binds the threads of each to cores by variables that are read while libraries load. Ours are bound to no
+cores, so nothing is lost.
 
-And what adapters change is computed by `serving.row_products`, at a tenth of the cost.
+And what adapters change is computed by `serving.row_products`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ _METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 def suit_processors() -> None:
     """Called by vLLM in each of its processes, perhaps more than once."""
     if FORKS_VARIABLE in os.environ:
-        _fork_processes()
+        _fork_the_only_process()
     if PRODUCTS_VARIABLE in os.environ:
         _use_row_products()
 
 
-def _fork_processes() -> None:
+def _fork_the_only_process() -> None:
     from vllm.platforms.cpu import CpuPlatform
 
     settle = CpuPlatform.check_and_update_config

@@ -114,6 +114,7 @@ class Rows:
 
     def __init__(self, slots: torch.Tensor) -> None:
         """`slots`: (rows,), int64, NONE where a row has no adapter."""
+        self.count = len(slots)
         left: NDArray[Any] = slots.numpy().copy()
         self.runs: list[tuple[int, int, int]] = []
         changes = np.flatnonzero(np.diff(left)) + 1
@@ -156,7 +157,10 @@ class RowProducts(PunicaWrapperCPU):
         **named: Any,
     ) -> None:
         """`y` (rows, all outputs), changed in place, from `x` (rows, inputs): for each of the layer's slices A (slots,
-        1, rank, inputs) and B (slots, 1, outputs, rank), which contain the scale. `buffer` is not needed here."""
+        1, rank, inputs) and B (slots, 1, outputs, rank), which contain the scale. `buffer` is not needed here. Raises
+        ValueError where there are fewer rows than were announced: the loop itself does not look."""
+        if min(len(x), len(y)) < self._rows.count:
+            raise ValueError(f"{self._rows.count} rows were announced, and x has {len(x)}, y {len(y)}")
         start = 0
         for a, b, outputs in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
             for slot, first, end in self._rows.runs:

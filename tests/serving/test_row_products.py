@@ -83,3 +83,11 @@ def test_long_runs_are_told_from_the_others_and_these_are_in_the_order_of_their_
     assert rows.rows.tolist() == [2 * LONG + 2, 2 * LONG + 1, 0] and rows.slots.tolist() == [3, 5, 7]
     nobody = Rows(torch.tensor([], dtype=torch.long))
     assert nobody.runs == [] and len(nobody.rows) == 0
+
+
+def test_fewer_rows_than_were_announced_are_refused() -> None:
+    wrapper = products()
+    for_slots(wrapper, [0, 1, 2])
+    a, b = torch.randn(SLOTS, 1, RANK, INPUTS), torch.randn(SLOTS, 1, 32, RANK)
+    with pytest.raises(ValueError, match="3 rows were announced, and x has 2"):
+        wrapper.add_lora_linear(torch.zeros(3, 32), torch.zeros(2, INPUTS), (a,), (b,), 1.0, (32,))
