@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from bots.answer_order import AnswerOrder
 from bots.card_text import card_markdown
 from bots.events import Card, Event
 from bots.incoming import Incoming
@@ -30,12 +31,13 @@ class Presenter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._order = AnswerOrder()
 
     async def present(self, events: AsyncIterator[Event], incoming: Incoming, outlet: Outlet) -> None:
         """Show all of a message's events; returns when the last has arrived or the channel is gone. An error of the
         outlet's that is not one of its own kinds is raised; what was not shown then is shown after the next start."""
         try:
-            await Showing(self._database, incoming, outlet).run(events)
+            await Showing(self._database, incoming, outlet, self._order).run(events)
         except ChannelGone:
             log.info("channel_gone", channel=incoming.channel)
 

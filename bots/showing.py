@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from bots.answer_order import AnswerOrder, Turn
 from bots.card_text import card_markdown
 from bots.events import Answer, Card, Done, Event, Heard, Moved, Notice, Removed, Said, Whisper
 from bots.incoming import Incoming
@@ -59,10 +60,12 @@ class _Message:
 class Showing:
     """One message's events on one outlet."""
 
-    def __init__(self, database: Database, incoming: Incoming, outlet: Outlet) -> None:
+    def __init__(self, database: Database, incoming: Incoming, outlet: Outlet, order: AnswerOrder) -> None:
         self._database = database
         self._incoming = incoming
         self._outlet = outlet
+        self._order = order
+        self._turns: dict[int, Turn] = {}
         self._message = _Message()
         self._inbox: list[Event] = []
         self._news = asyncio.Event()
@@ -89,12 +92,17 @@ class Showing:
             for task in (reading, typing):
                 task.cancel()
             await asyncio.gather(reading, typing, return_exceptions=True)
+            for turn in self._turns.values():
+                self._order.end(turn)
         if self._message.done and self._message.command and self._message.heard is not None:
             await self._delivered(self._message.heard)
 
     async def _read(self, events: AsyncIterator[Event]) -> None:
         try:
             async for event in events:
+                answer_id = event.message_id if isinstance(event, Said | Answer | Notice) else None
+                if answer_id is not None and answer_id not in self._turns:
+                    self._turns[answer_id] = self._order.begin(self._incoming.channel, self)
                 self._inbox.append(event)
                 self._news.set()
         finally:
@@ -175,6 +183,7 @@ class Showing:
     async def _answer(self, answer_id: int) -> _Growing:
         growing = self._message.answers.get(answer_id)
         if growing is None:
+            await self._order.comes(self._turns[answer_id])
             asked = await asked_as(self._database, answer_id)
             spot = await self._spot(reply_to=asked or self._incoming.external_id)
             shown = Shown(self._database, self._outlet, spot, f"answer:{answer_id}", answer_id)
@@ -281,3 +290,5 @@ class Showing:
     async def _delivered(self, message_id: int) -> None:
         async with self._database.session() as session:
             await mark_delivered(session, message_id)
+        if message_id in self._turns:
+            self._order.end(self._turns[message_id])

@@ -525,3 +525,64 @@ async def test_many_messages_at_once_keep_apart(database):
         for incoming, q, a in asked_ones
     ))  # fmt: skip
     assert sorted(chat.platform.texts) == sorted(f"answer question {number}" for number in range(20))
+
+
+class HeldUp(SmallPlatform):
+    """The first message that holds `word` waits for `let_go`."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.word = word
+        self.reached, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def send(self, part, **more):
+        if self.word in part.text:
+            self.reached.set()
+            await self.let_go.wait()
+        return await super().send(part, **more)
+
+
+async def two_answers(chat: Chat) -> list[tuple[Incoming, int]]:
+    made = []
+    for text in ("first", "second"):
+        incoming, question = await chat.heard(text)
+        made.append((incoming, await chat.begun(question)))
+        await chat.settle(made[-1][1], text)
+    return made
+
+
+async def test_an_answer_that_is_long_in_being_shown_is_still_above_the_next_one(database):
+    chat = Chat(database)
+    chat.platform = HeldUp("first")
+    (one, first), (two, second) = await two_answers(chat)
+    holding = asyncio.create_task(
+        chat.present(one, Said(first, "first"), Answer(first, 1, "first", "v1", buttons=BUTTONS), Done())
+    )
+    await asyncio.wait_for(chat.platform.reached.wait(), 10)
+    waiting = asyncio.create_task(chat.present(two, Answer(second, 2, "second", "v1", buttons=BUTTONS), Done()))
+    command, _ = await chat.heard("/status", command=True)
+    await chat.present(command, Card("status", "All is well", ()), Done())
+    assert [text.strip("*") for text in chat.platform.texts] == ["All is well"], "what is no answer waits for none"
+    other = Chat(database)
+    other.channel, other.presenter = "small:2", chat.presenter
+    elsewhere, question = await other.heard("elsewhere")
+    await other.present(elsewhere, Answer(await other.begun(question), 3, "elsewhere", "v1", buttons=BUTTONS), Done())
+    assert other.platform.texts == ["elsewhere"]
+    assert not waiting.done()
+    chat.platform.let_go.set()
+    await asyncio.wait_for(asyncio.gather(holding, waiting), 10)
+    assert chat.platform.texts[1:] == ["first", "second"]
+
+
+async def test_an_answer_that_cannot_be_shown_holds_up_no_other(database):
+    chat = Chat(database)
+    chat.platform = HeldUp("first")
+    (one, first), (two, second) = await two_answers(chat)
+    holding = asyncio.create_task(chat.present(one, Answer(first, 1, "first", "v1", buttons=BUTTONS), Done()))
+    await asyncio.wait_for(chat.platform.reached.wait(), 10)
+    waiting = asyncio.create_task(chat.present(two, Answer(second, 2, "second", "v1", buttons=BUTTONS), Done()))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    holding.cancel()
+    await asyncio.wait_for(waiting, 10)
+    assert chat.platform.texts == ["second"]
