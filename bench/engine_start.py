@@ -1,5 +1,6 @@
-"""How long an engine takes from its start to its first answer on a processor: with its processes forked, as Parlance
-starts it, and each begun anew, as vLLM does there. Run: `python -m bench.engine_start [--rounds 3] [--json]`
+"""How long an engine takes from its start to its first answer on a processor: as two processes, the second forked, as
+Parlance starts it, and as three, each begun anew, as vLLM does there.
+Run: `python -m bench.engine_start [--rounds 3] [--json]`
 
 Promises that both sides differ in that alone and start in turns, each in a home of its own. Writes nothing that stays.
 """
