@@ -27,9 +27,9 @@ from config.traces import begun, failed
 from serving.busiest import Busiest
 
 NAMED_ASSISTANTS = 50
-FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
+FIRST_TOKEN_BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds."""
-RATE_BUCKETS = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 150.0)
+RATE_BUCKETS = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 150.0, 250.0, 400.0)
 """Tokens a second of one answer: 5 are read along comfortably."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which nothing here reads
