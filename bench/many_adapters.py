@@ -126,7 +126,7 @@ async def _engines(stack: AsyncExitStack, homes: Mapping[str, Settings]) -> dict
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One engine: in how many `rounds` it is asked, for how many `requests` each time, and whom by turns (`uses`)."""
+    """One engine: in how many `rounds` it is asked, for how many `requests` at least, and whom by turns (`uses`)."""
 
     client: EngineClient
     rounds: int
@@ -185,7 +185,8 @@ async def _in_rounds(sides: Mapping[str, Side], rounds: int) -> dict[str, dict[s
             if number > side.rounds:
                 continue
             for use, chosen in list(side.uses.items())[:: 1 if number % 2 else -1]:
-                rate = await tokens_a_second(side.client, chosen, side.requests if number else AT_ONCE, number)
+                requests = max(side.requests, len(chosen)) if number else AT_ONCE  # so that each adapter is used
+                rate = await tokens_a_second(side.client, chosen, requests, number)
                 if number:
                     rates[name].setdefault(use, []).append(rate)
                 print(f"round {number}: {name}, {use}: {rate:.0f} tokens/s", file=sys.stderr)
