@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,15 +10,23 @@ from serving import engine
 
 
 @contextmanager
-def engines_without(*variables: str) -> Iterator[None]:
-    """Engines that start meanwhile lack these of their environment."""
-    made = engine.environment
+def engines_without(*variables: str, options: Collection[str] = ()) -> Iterator[None]:
+    """Engines that start meanwhile lack these of their environment, and these options of their command, each of which
+    has one value."""
+    made, asked = engine.environment, engine.command_line
 
     def environment(*given: Any) -> dict[str, str]:
         return {name: value for name, value in made(*given).items() if name not in variables}
 
-    engine.environment = environment  # type: ignore[assignment]
+    def command_line(*given: Any) -> list[str]:
+        command = asked(*given)
+        for option in options:
+            place = command.index(option)
+            del command[place : place + 2]
+        return command
+
+    engine.environment, engine.command_line = environment, command_line  # type: ignore[assignment]
     try:
         yield
     finally:
-        engine.environment = made
+        engine.environment, engine.command_line = made, asked

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from bench.engine_without import engines_without
 from bench.plain_engine import plain_engine
@@ -118,7 +118,7 @@ async def _started(stack: AsyncExitStack, settings: Settings, naive: bool) -> En
 
 async def _engines(stack: AsyncExitStack, homes: Mapping[str, Settings]) -> dict[str, EngineSupervisor]:
     planned = await _started(stack, homes["planned"], naive=False)
-    with engines_without(PRODUCTS_VARIABLE):
+    with engines_without(PRODUCTS_VARIABLE, options=["--lora-dtype"]):
         vllm = await _started(stack, homes["vllm"], naive=False)
         naive = await _started(stack, homes["naive"], naive=True)
     return {"planned": planned, "vllm": vllm, "naive": naive}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load_file, save_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from config.catalogue import CatalogueModel
 from config.names import VersionName, untuned
@@ -28,11 +28,11 @@ def publish_random(
     Raises Refused where the version is there already.
     """
     plain = paths.adapter(untuned(model.name))
-    random = np.random.default_rng(seed)
+    random = torch.Generator().manual_seed(seed)
     tensors = {}
     for key, zeros in load_file(plain / WEIGHTS).items():
         shape = (rank, zeros.shape[1]) if ".lora_A." in key else (zeros.shape[0], rank)
-        tensors[key] = random.standard_normal(shape, np.float32) * np.float32(strength)
+        tensors[key] = (torch.randn(shape, generator=random) * strength).to(torch.bfloat16)
     staged = paths.jobs / f"random-{name.assistant}-{name.number}"
     staged.mkdir(parents=True)
     save_file(tensors, staged / WEIGHTS)

@@ -66,11 +66,11 @@ def engine_rank_for(rank: int) -> int:
     return next((r for r in ENGINE_RANKS if r >= rank), ENGINE_RANKS[-1])
 
 
-def largest_rank(model: CatalogueModel, bytes_each: int, device_memory: int, memory: int) -> int:
+def largest_rank(model: CatalogueModel, device_memory: int, memory: int) -> int:
     """The largest rank that training may make, by the room for the fewest adapters that an engine is started for."""
 
     def fits(rank: int) -> bool:
-        each = model.adapter_bytes(rank, bytes_each)
+        each = model.adapter_bytes(rank)
         return FEWEST_SLOTS * each <= SLOTS_SHARE * device_memory and FEWEST_KEPT * each <= KEPT_SHARE * memory
 
     larger = [rank for rank in ENGINE_RANKS if LEAST_RANK < rank <= LARGEST_TRAINED and fits(rank)]

@@ -35,10 +35,10 @@ class CatalogueModel:
     cache_width: int = 0
     guessed: bool = False
 
-    def adapter_bytes(self, rank: int, bytes_each: int) -> int:
-        """Rough size of one adapter on all linear layers: 2·r·Σ(in+out), with in+out of a layer's seven
-        matrices about 21 widths (attention 8, feed-forward 13)."""
-        return rank * 21 * self.width * self.layers * bytes_each
+    def adapter_bytes(self, rank: int) -> int:
+        """Rough size of one adapter on all linear layers, in 16-bit numbers: 2·r·Σ(in+out), with in+out of a layer's
+        seven matrices about 21 widths (attention 8, feed-forward 13)."""
+        return 2 * rank * 21 * self.width * self.layers
 
     def cache_bytes(self, bytes_each: int) -> int:
         """What one token of a conversation under way takes: its keys and values in every layer."""

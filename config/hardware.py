@@ -190,13 +190,13 @@ def plan(
     if hardware.gpus:
         card = hardware.gpus[0]
         weights = model.parameters * 2
-        each = model.adapter_bytes(engine_rank, 2)
+        each = model.adapter_bytes(engine_rank)
         room = adapter_room(assistants, REQUESTS_ON_GPU, each, card.memory, hardware.memory)
         reasons.append(f"{card.name} with {card.memory / GIB:.0f} GiB: everything in bfloat16 on it")
         reasons += room.reasons
         apart = sharing == "separate" and no_other_card(hardware, training_gpu) is None
         another = hardware.gpus[training_gpu] if apart else None
-        training_rank = largest_rank(model, 2, card.memory, hardware.memory)
+        training_rank = largest_rank(model, card.memory, hardware.memory)
         reasons.append(_training_rank(training_rank))
         shares = card_shares(card, weights, sharing, another)
         reasons += shares.reasons
@@ -222,11 +222,11 @@ def plan(
     window = on_processor(model, small, usual, int(hardware.memory * 0.5) - weights, bytes_each, context)
     kv = window.cache // GIB
     reasons.append(f"{kv} GiB for the conversations being answered, of {hardware.memory / GIB:.0f} GiB in the machine")
-    each = model.adapter_bytes(engine_rank, bytes_each)
+    each = model.adapter_bytes(engine_rank)
     room = adapter_room(assistants, None, each, hardware.memory, hardware.memory)
     reasons += room.reasons
     reasons.append(window.reason)
-    training_rank = largest_rank(model, bytes_each, hardware.memory, hardware.memory)
+    training_rank = largest_rank(model, hardware.memory, hardware.memory)
     reasons.append(_training_rank(training_rank))
     # What is free now, and no more than what is once the engine has its part.
     base = base_on_processor(weights, min(hardware.memory_free, hardware.memory - weights - kv * GIB))

@@ -42,7 +42,8 @@ def command_line(model: CatalogueModel, plan: Plan, socket: Path, targets: Seque
         *("--uds", str(socket), "--dtype", plan.dtype, "--seed", "0"),
         *("--max-model-len", str(plan.context), "--max-num-seqs", str(plan.max_requests)),
         *("--enable-lora", "--max-loras", str(plan.max_loras), "--max-lora-rank", str(plan.max_lora_rank)),
-        *("--max-cpu-loras", str(plan.max_cpu_loras), "--lora-target-modules", *targets),
+        # As training writes them; where the model has larger numbers, that takes half of what its own would.
+        *("--max-cpu-loras", str(plan.max_cpu_loras), "--lora-dtype", "bfloat16", "--lora-target-modules", *targets),
         # Templates get our content as it is, a string, and the same options as in serving.prompt.
         *("--chat-template-content-format", "string"),
         *("--default-chat-template-kwargs", json.dumps(TEMPLATE_OPTIONS)),

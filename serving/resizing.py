@@ -182,7 +182,7 @@ def second_fits(engine: EngineSupervisor, better: Plan) -> bool:
     if better.device != "cpu":
         tuning = better.training_share if better.sharing == "reserve" else 0.0
         return engine.plan.gpu_memory_share + better.gpu_memory_share + tuning <= SHARED_CARD
-    each = engine.model.adapter_bytes(better.max_lora_rank, 4 if better.dtype == "float32" else 2)
+    each = engine.model.adapter_bytes(better.max_lora_rank)
     more = better.kv_cache + (better.max_loras + better.max_cpu_loras) * each
     return _memory_of(engine.pid) + more + SPARE < psutil.virtual_memory().available
 

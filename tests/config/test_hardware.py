@@ -37,7 +37,7 @@ def test_a_card_is_shared_between_serving_and_training_and_slots_fit_it() -> Non
     model = find_model("qwen3-8b")
     made = plan(WORKSTATION, model, assistants=500)
     assert made.device == "cuda"
-    assert made.max_loras * model.adapter_bytes(made.max_lora_rank, 2) <= WORKSTATION.gpus[0].memory * 0.1
+    assert made.max_loras * model.adapter_bytes(made.max_lora_rank) <= WORKSTATION.gpus[0].memory * 0.1
     assert 0 < made.gpu_memory_share < 1
 
 
@@ -56,10 +56,9 @@ def test_training_makes_adapters_as_large_as_an_engine_here_has_room_for(machine
     assert made.max_lora_rank == LEAST_RANK, "an engine is as small as what lies there allows"
     assert made.training_rank in ENGINE_RANKS and LEAST_RANK <= made.training_rank <= LARGEST_TRAINED
     device = machine.gpus[0].memory if machine.gpus else machine.memory
-    bytes_each = 2 if made.dtype == "bfloat16" else 4
 
     def takes(rank: int) -> float:
-        return FEWEST_SLOTS * model.adapter_bytes(rank, bytes_each) / device
+        return FEWEST_SLOTS * model.adapter_bytes(rank) / device
 
     assert takes(made.training_rank) <= SLOTS_SHARE or made.training_rank == LEAST_RANK
     grown = plan(machine, model, rank=made.training_rank)

@@ -48,7 +48,7 @@ def test_on_a_card_every_request_answered_at_once_can_have_its_own_adapter(assis
 def test_adapters_take_no_more_memory_than_their_share_and_the_plan_says_so() -> None:
     model = find_model("qwen3-1.7b")
     made = plan(LAPTOP, model, assistants=500)
-    each = model.adapter_bytes(made.max_lora_rank, 4)
+    each = model.adapter_bytes(made.max_lora_rank)
     assert (made.max_loras + made.max_cpu_loras) * each <= 0.25 * LAPTOP.memory
     assert made.max_cpu_loras < 500
     assert any("read again" in reason for reason in made.reasons)

@@ -16,6 +16,7 @@ import psutil
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from config.catalogue import IN_FOUR_BITS
@@ -28,8 +29,8 @@ LARGE = 500_000_000
 """Parameters from which activations are computed again in the backward pass instead of kept."""
 
 ALPHA = 8
-"""Over the root of the rank it is how much an adapter's product counts: 2 at rank 16. By the root, and not by the rank
-itself, a step moves the model as much at one rank as at another: rsLoRA (Kalajdzievski, 2023)."""
+"""Over the root of the rank it is how much an adapter's product counts while it is trained: 2 at rank 16. By the root,
+and not by the rank itself, a step moves the model as much at one rank as at another: rsLoRA (Kalajdzievski, 2023)."""
 
 Weights = dict[str, torch.Tensor]
 
@@ -99,14 +100,26 @@ def untouched(model: PeftModel) -> Iterator[None]:
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Write adapter_model.safetensors and adapter_config.json and nothing else."""
+    """Write adapter_model.safetensors and adapter_config.json and nothing else.
+
+    The numbers are bfloat16, in which every engine keeps them, and have the adapter's scale in them: whoever reads the
+    file has exactly what an engine computes with, and half the bytes.
+    """
     # The embeddings are never trained, and asking for them may reach out to a model hub.
     model.save_pretrained(str(folder), save_embedding_layers=False)
-    for extra in set(folder.iterdir()) - {folder / "adapter_model.safetensors", folder / "adapter_config.json"}:
+    weights, described = folder / "adapter_model.safetensors", folder / "adapter_config.json"
+    for extra in set(folder.iterdir()) - {weights, described}:
         extra.unlink()
-    config = json.loads((folder / "adapter_config.json").read_text())
+    config = json.loads(described.read_text())
+    scale = config["lora_alpha"] / (config["r"] ** 0.5 if config["use_rslora"] else config["r"])
+    config |= {"lora_alpha": config["r"], "use_rslora": False}
     config["target_modules"] = sorted(config["target_modules"])  # PEFT writes a set, in another order each time
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    described.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    numbers = {
+        name: (numbers.float() * scale if ".lora_B." in name else numbers).to(torch.bfloat16)
+        for name, numbers in load_file(weights).items()
+    }
+    save_file(numbers, weights, metadata={"format": "pt"})
 
 
 def load_adapter(base: Any, folder: Path) -> PeftModel:
