@@ -6,6 +6,7 @@ ParlanceError
 ├── NotFound          something named does not exist
 ├── Refused           the thing exists, but may not be done now
 ├── EngineUnavailable the engine does not answer (yet)
+├── MachineAway       the other machine on which to tune is not there (yet)
 ├── Busy              too many ask at the moment; `seconds` until it makes sense again
 ├── DiskFull          there is no room to keep anything; nothing was changed
 └── JobFailed         a long task ended without its result
@@ -36,6 +37,10 @@ class Refused(ParlanceError):
 
 class EngineUnavailable(ParlanceError):
     """The engine is warming, restarting or gone; asking again later makes sense."""
+
+
+class MachineAway(ParlanceError):
+    """The other machine on which to tune cannot be reached, or has no room; trying again later makes sense."""
 
 
 class Busy(ParlanceError):

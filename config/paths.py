@@ -38,6 +38,11 @@ class Paths:
         return self.home / "jobs"
 
     @property
+    def visits(self) -> Path:
+        """Run folders of other machines' jobs that learn here, each for as long as the other machine is there."""
+        return self.home / "visits"
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 

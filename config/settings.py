@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from config.errors import BadInput
 from config.hardware import GpuSharing
+from config.machine import Machine
 from config.paths import Paths
 
 
@@ -30,7 +31,13 @@ def _address(given: str) -> str:
     return given.rstrip("/")
 
 
+def _machine(given: str) -> str:
+    Machine.parse(given)
+    return given
+
+
 Address = Annotated[str, AfterValidator(_address)]
+MachineAddress = Annotated[str, AfterValidator(_machine)]
 
 
 class Settings(BaseSettings):
@@ -54,6 +61,9 @@ class Settings(BaseSettings):
         "reserve", description="tuning beside serving on one GPU: reserve memory, sleep meanwhile, or separate: another"
     )
     training_gpu: int = Field(1, ge=0, description="number of the other GPU, to tune on where gpu_sharing is separate")
+    training_machine: MachineAddress | None = Field(
+        None, description="another machine to tune on, by SSH: ssh://user@host/folder, where Parlance lies there"
+    )
     traces: str | None = Field(None, description="where OpenTelemetry's traces go, over OTLP: http://host:4318")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
@@ -80,6 +90,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = TomlConfigSettingsSource(settings_cls, toml_file=default_home() / "parlance.toml")
         return init_settings, env_settings, file
+
+    @property
+    def sharing(self) -> GpuSharing:
+        """How tuning and serving live with the GPUs here: apart, where tuning has a machine of its own."""
+        return "separate" if self.training_machine is not None else self.gpu_sharing
+
+    @property
+    def machine(self) -> Machine | None:
+        """The one to tune on, where that is another one."""
+        return Machine.parse(self.training_machine) if self.training_machine is not None else None
 
     @property
     def paths(self) -> Paths:

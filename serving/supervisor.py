@@ -74,7 +74,7 @@ class EngineSupervisor:
         """For an engine that is started now: by the adapters that are there, and the settings."""
         settings = self._settings
         return planned(
-            self.paths, self.model, None, settings.gpu_sharing, settings.training_gpu, settings.context
+            self.paths, self.model, None, settings.sharing, settings.training_gpu, settings.context
         )  # fmt: skip
 
     @property

@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 
 from config.catalogue import find_model
 from config.errors import JobFailed
-from config.hardware import Plan, plan, probe
+from config.hardware import Plan
 from config.names import VersionName, untuned
 from config.settings import Settings
 from serving.adapters import ensure_untuned, publish, verify
@@ -33,6 +33,7 @@ from store.lineage import pack_ids
 from store.tables import Assistant, Job, Lineage, Version
 from tuning import reserve
 from tuning.curation import Curated, curate
+from tuning.elsewhere.place import learning, plan_here, plan_to_learn
 from tuning.gate.judge import Case, Contender
 from tuning.gate.report import Report
 from tuning.insisting import EngineSource, insist
@@ -40,7 +41,7 @@ from tuning.measuring import measure
 from tuning.policy import promote_by_policy
 from tuning.sharing import Room, Sharing
 from tuning.training.planned import run_for
-from tuning.training.process import TrainerKilled, run_training
+from tuning.training.process import TrainerKilled
 from tuning.training.run import Method, RunFolder, write_whole
 
 MakeRoom = Callable[[int], AsyncGenerator[str]]
@@ -149,9 +150,9 @@ class JobSteps:
 
     async def _learn(self) -> dict[str, Any]:
         if self._run.read_result() is None:
-            self._write_run()
             await self._tell("learning", 0.0, "Getting ready to learn", force=True)
-            plan = await asyncio.to_thread(self._plan)
+            await self._write_run()
+            plan = await asyncio.to_thread(plan_here, self._settings, self._model)
             async with self._sharing.room(self._assistant.name, plan) as room:
                 for left in reversed(range(TRAINER_STARTS)):
                     try:
@@ -166,16 +167,8 @@ class JobSteps:
             raise JobFailed("The training ended without a result; its log says why. Try once more.")
         return result.model_dump()
 
-    def _plan(self) -> Plan:
-        settings = self._settings
-        return plan(
-            probe(settings.home), self._model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu,
-            context=settings.context,
-        )  # fmt: skip
-
     async def _train(self, room: Room) -> None:
-        log_file = self._settings.paths.logs / "training.log"
-        async with aclosing(run_training(self._run, log_file, room.environment)) as steps:
+        async with aclosing(learning(self._settings, self._run, self._model, room.environment)) as steps:
             async for at in steps:
                 room.tell(at.seconds_left)
                 await self._tell(
@@ -187,22 +180,22 @@ class JobSteps:
                     notes=at.notes,
                 )
 
-    def _learning_plan(self) -> Plan:
+    async def _learning_plan(self) -> Plan:
         """For adapters that the engine which is to measure them takes: where it is another process's, and nobody makes
         room in it, no larger ones than it was started for."""
-        chosen = self._plan()
+        chosen = await plan_to_learn(self._settings, self._model)
         running = live_record(self._settings.paths) if self._make_room is None else None
         if running is None or running.size is None:
             return chosen
         return replace(chosen, training_rank=min(chosen.training_rank, running.size.rank))
 
-    def _write_run(self) -> None:
+    async def _write_run(self) -> None:
         """Once: a resumed job goes on as it began, whatever was set meanwhile."""
         if self._run.settings.exists():
             return
         method: Method = (self._job.settings or {}).get("method", "lora")
         run = run_for(
-            self._model, self._learning_plan(), method, examples=self._lines(),
+            self._model, await self._learning_plan(), method, examples=self._lines(),
             system_prompt=self._assistant.system_prompt, replay_share=self._settings.replay_share,
         )  # fmt: skip
         write_whole(self._run.settings, run.model_dump_json(indent=1).encode())
@@ -236,13 +229,14 @@ class JobSteps:
         return await insist(self._engine, lambda client: measure(case, client, tokenizer, self._measuring), self._wait)
 
     async def _case(self) -> Case:
-        hardware = await asyncio.to_thread(self._plan)
+        serves = await asyncio.to_thread(plan_here, self._settings, self._model)
+        learnt = self._run.read_settings().dtype
         return Case(
             candidate=Contender(self._name, self._system_prompt),
             untouched=untuned(self._model.name),
             in_service=await self._in_service(),
             run=self._run,
-            dtype=hardware.dtype,
+            dtype=learnt if learnt == "bfloat16" else serves.dtype,  # the coarser one says how far they may be apart
             sampling=Sampling(
                 max_tokens=self._settings.max_answer_tokens,
                 temperature=self._settings.temperature,

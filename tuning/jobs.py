@@ -13,8 +13,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.catalogue import CatalogueModel, find_model
-from config.errors import NotFound, Refused
-from config.hardware import Plan, plan, probe
+from config.errors import MachineAway, NotFound, Refused
+from config.hardware import Plan
 from config.names import VersionName
 from config.settings import Settings
 from store.assistants import find_assistant
@@ -22,6 +22,7 @@ from store.columns import now
 from store.database import Database
 from store.tables import Assistant, Job
 from tuning.curation import Curated, measure
+from tuning.elsewhere.place import plan_here, plan_to_learn
 from tuning.gathering import MIN_EXAMPLES
 from tuning.training.run import Method
 
@@ -53,12 +54,13 @@ class TunePlan:
 
 
 async def preview(database: Database, settings: Settings, assistant_name: str) -> TunePlan:
-    """Look at all that may be learnt from, without starting anything. Raises NotFound for an unknown assistant."""
+    """Look at all that may be learnt from, without starting anything. Raises NotFound for an unknown assistant, and
+    JobFailed where another machine is to tune whose owner has something to do first."""
     async with database.long_session() as session:
         assistant = await find_assistant(session, assistant_name)
         found = await measure(session, assistant.id)
-        here = await asyncio.to_thread(_plan, settings, find_model(assistant.base_model))
-        seconds = await _estimate(session, here, assistant, found)
+        place, away = await _place(settings, find_model(assistant.base_model))
+        seconds = await _estimate(session, place, assistant, found)
     since = VersionName(assistant.name, assistant.in_service) if assistant.in_service is not None else None
     enough = found.examples >= MIN_EXAMPLES
     messages = found.messages
@@ -68,8 +70,10 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
             f"It would learn from {found.examples:,} answers in {messages:,} messages by {found.people:,} "
             f"{'person' if found.people == 1 else 'people'}, in about {minutes:,} minute{'' if minutes == 1 else 's'}."
         )
-        if here.four_bits:
+        if place.four_bits:
             sentence += f" {IN_FOUR_BITS}"
+        if away is not None:
+            sentence += f" {away} It would wait for it."
     else:
         there = "is 1 answer" if found.examples == 1 else f"are {found.examples} answers"
         sentence = (
@@ -80,11 +84,12 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
     )  # fmt: skip
 
 
-def _plan(settings: Settings, model: CatalogueModel) -> Plan:
-    return plan(
-        probe(settings.home), model, sharing=settings.gpu_sharing, training_gpu=settings.training_gpu,
-        context=settings.context,
-    )  # fmt: skip
+async def _place(settings: Settings, model: CatalogueModel) -> tuple[Plan, MachineAway | None]:
+    """How it would learn, and why that is not known where another machine is not there: this one's plan then."""
+    try:
+        return await plan_to_learn(settings, model), None
+    except MachineAway as error:
+        return await asyncio.to_thread(plan_here, settings, model), error
 
 
 async def _estimate(session: AsyncSession, here: Plan, assistant: Assistant, found: Curated) -> int:

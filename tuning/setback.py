@@ -1,5 +1,5 @@
-"""What keeps a job from going on for the moment: a full disk, an engine or a database that is away. Such a job goes
-back in line with its folder kept, and is tried again after a while.
+"""What keeps a job from going on for the moment: a full disk, an engine, another machine or a database that is away.
+Such a job goes back in line with its folder kept, and is tried again after a while.
 
 Knows errors and sentences; knows neither jobs nor how they run.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from config.errors import EngineUnavailable
+from config.errors import EngineUnavailable, MachineAway
 from store.full_disk import is_full
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
@@ -34,6 +34,8 @@ def setback(error: BaseException) -> Setback | None:
         )
     if isinstance(error, EngineUnavailable):
         return Setback(f"{error} What was learnt is kept, and the retrain goes on by itself.", harmless=True)
+    if isinstance(error, MachineAway):
+        return Setback(f"{error} The retrain waits, and goes on by itself.", harmless=True)
     if isinstance(error, (OperationalError, InterfaceError, NoConnection)):
         return Setback("The database did not answer, so the retrain waits; it goes on by itself.", harmless=False)
     return None

@@ -3,8 +3,8 @@
 `reserve`: memory was split when the engine was started; tuning keeps to its share. `sleep`: the engine finishes what it
 answers, sleeps, and gives the card to tuning; who asks meanwhile waits and is told; before anybody is answered again,
 every version that is in service, or that the engine has loaded since it started, must score a conversation as it did
-before, else the engine is started anew. `separate`: tuning runs on another card. Where there is no GPU, or no engine of
-this process to mind, there is nothing to do. Knows nothing of what is learnt.
+before, else the engine is started anew. `separate`: tuning runs on another card, or on another machine. Where there is
+no GPU, or no engine of this process to mind, there is nothing to do. Knows nothing of what is learnt.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ class Sharing:
         cannot be put to sleep.
         """
         share = {MEMORY_SHARE_VARIABLE: str(plan.training_share or WHOLE_CARD)}
-        if plan.device != "cuda":
+        if plan.device != "cuda" or self._settings.machine is not None:
             yield Room()
-        elif self._settings.gpu_sharing == "separate":
+        elif self._settings.sharing == "separate":
             yield Room(share | {"CUDA_VISIBLE_DEVICES": await self._another_card()})
-        elif self._engine is not None and self._settings.gpu_sharing == "sleep":
+        elif self._engine is not None and self._settings.sharing == "sleep":
             async with self.asleep(assistant, self._engine):
                 yield Room(share, self._engine, assistant)
         elif self._engine is None or plan.training_share:

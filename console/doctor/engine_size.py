@@ -14,7 +14,7 @@ async def look(settings: Settings, database: Database) -> list[Finding]:
     """All of this group."""
     model = find_model(settings.base_model)
     use = await in_use(database, settings.paths, model)
-    then = Size.of(planned(settings.paths, model, sharing=settings.gpu_sharing, context=settings.context))
+    then = Size.of(planned(settings.paths, model, sharing=settings.sharing, context=settings.context))
     limit = at_its_limit(use, then)
     record = live_record(settings.paths)
     if record is not None and record.size is not None:

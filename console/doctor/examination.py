@@ -70,6 +70,7 @@ async def _looked(settings: Settings) -> AsyncIterator[list[Finding]]:
     """The findings, with the database open for as long as their repairs may need it."""
     findings = [
         *tried("Machine", lambda: machine.look(settings, probe(settings.home))),
+        *await awaited("Tuning", machine.check_training_machine(settings)),
         *home.look(settings),
     ]
     unfit = await awaited("Database", stored.check_file(settings))

@@ -8,12 +8,14 @@ import socket
 from pathlib import Path
 
 from config.catalogue import GIB, find_model, fits
+from config.errors import JobFailed, MachineAway
 from config.hardware import Hardware, no_other_card
 from config.settings import Settings
 from console.doctor.finding import Finding, tried
 from console.platform_lock import runs
 from serving.ownership import live_record
 from serving.sizing import planned
+from tuning.elsewhere.connection import hardware_of
 
 LEAST_DISK = 5 * GIB
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -128,7 +130,7 @@ def check_page(settings: Settings) -> Finding:
 
 def check_sharing(settings: Settings, hardware: Hardware) -> list[Finding]:
     """Whether tuning has the other card that it was promised."""
-    if settings.gpu_sharing != "separate" or not hardware.gpus:
+    if settings.gpu_sharing != "separate" or settings.machine is not None or not hardware.gpus:
         return []
     why = no_other_card(hardware, settings.training_gpu)
     if why is None:
@@ -137,8 +139,26 @@ def check_sharing(settings: Settings, hardware: Hardware) -> list[Finding]:
     return [Finding("GPUs", "wrong", what, f"{advice[0].upper()}{advice[1:]}")]
 
 
+async def check_training_machine(settings: Settings) -> list[Finding]:
+    """Whether the other machine that is to tune lets us do so."""
+    if settings.machine is None:
+        return []
+    settings.paths.ensure()
+    try:
+        with (settings.paths.logs / "training.log").open("ab") as errors:
+            there = await hardware_of(settings.machine, errors)
+    except MachineAway as error:
+        return [Finding("Tuning", "wrong", str(error), "See that it is on, and that ssh reaches it from this account.")]
+    except JobFailed as error:
+        what, advice = str(error).removesuffix(", then start the retrain again.").split("; ", 1)
+        return [Finding("Tuning", "wrong", what, f"{advice[0].upper()}{advice[1:]}.")]
+    cards = "".join(f", {card.name}" for card in there.gpus) or ", no GPU"
+    what = f"on {settings.machine.host}: {there.cores} cores, {there.memory / GIB:.0f} GiB{cards}"
+    return [Finding("Tuning", "ok", what)]
+
+
 def check_plan(settings: Settings, hardware: Hardware) -> list[Finding]:
     """How the engine and training are run here, and why."""
     model = find_model(settings.base_model)
-    chosen = planned(settings.paths, model, hardware, settings.gpu_sharing, settings.training_gpu, settings.context)
+    chosen = planned(settings.paths, model, hardware, settings.sharing, settings.training_gpu, settings.context)
     return [Finding("Plan", "ok", reason) for reason in chosen.reasons]

@@ -36,5 +36,5 @@ async def test_it_trains_with_the_settings_of_a_job(tmp_path: Path, database: Da
     run.folder.mkdir(parents=True)
     run.train.write_text("{}\n" * 173)
     job = Job(id=1, assistant_id=assistant.id, asked_by="test", settings={"method": "partial"}, version=1)
-    JobSteps(database, settings, None, job, assistant)._write_run()  # type: ignore[arg-type]
+    await JobSteps(database, settings, None, job, assistant)._write_run()  # type: ignore[arg-type]
     assert run.read_settings() == settings_of("partial", 173, tmp_path)

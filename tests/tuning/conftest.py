@@ -31,5 +31,5 @@ async def harbour(database: Database, settings: Settings, tmp_path: Path) -> Har
 @pytest.fixture
 def quick(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> Harbour:
     """With a trainer that plays along."""
-    monkeypatch.setattr("tuning.job_steps.run_training", harbour.train)
+    monkeypatch.setattr("tuning.elsewhere.place.run_training", harbour.train)
     return harbour

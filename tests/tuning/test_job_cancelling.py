@@ -136,7 +136,7 @@ async def test_what_takes_long_to_put_in_order_keeps_nobody_waiting(
         yield
 
     monkeypatch.setattr("tuning.sharing.Sharing.room", slow)
-    monkeypatch.setattr("tuning.job_steps.run_training", endless)
+    monkeypatch.setattr("tuning.elsewhere.place.run_training", endless)
     job = await quick.asked()
     async with running(quick.runner):
         await quick.until(job.id, lambda job: job.step == "learning")

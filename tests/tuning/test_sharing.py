@@ -16,7 +16,7 @@ from running_engine import RunningEngine
 from bench.gpu_engine import MeasuredEngine
 from config.catalogue import GIB, find_model
 from config.errors import EngineUnavailable, JobFailed
-from config.hardware import Gpu, Hardware, Plan, plan
+from config.hardware import WHOLE_CARD, Gpu, Hardware, Plan, plan
 from config.names import VersionName
 from config.settings import Settings, load_settings
 from serving.answer import Scored
@@ -33,7 +33,7 @@ def card() -> Hardware:
 
 
 def on_card(card: Hardware, settings: Settings) -> Plan:
-    return plan(card, find_model("qwen3-8b"), sharing=settings.gpu_sharing)
+    return plan(card, find_model("qwen3-8b"), sharing=settings.sharing)
 
 
 async def test_asleep_people_are_told_why_and_for_how_long_and_everything_is_checked_after(
@@ -196,6 +196,19 @@ async def test_a_separate_card_is_used_where_there_is_one_and_missed_in_words(
     with pytest.raises(JobFailed, match="training_gpu"):
         async with Sharing(database, settings, None, card).room("ada", on_card(card, settings)):
             raise AssertionError("there is no other card")
+
+
+async def test_where_another_machine_tunes_the_card_is_the_engines_alone(
+    measured_engine: MeasuredEngine, database: Database, card: Hardware
+) -> None:
+    settings = load_settings(gpu_sharing="sleep", training_machine="ssh://ada@box/srv/parlance")
+    assert settings.sharing == "separate"
+    made = on_card(card, settings)
+    assert (made.gpu_memory_share, made.sleeps) == (WHOLE_CARD, False)
+    resting = RestingEngine(measured_engine, plan_for_cpu())
+    async with Sharing(database, settings, resting, card).room("ada", made) as room:
+        assert room.environment == {}
+    assert resting.said == []
 
 
 async def test_without_a_card_nobody_sleeps(measured_engine: MeasuredEngine, database: Database) -> None:

@@ -40,8 +40,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(home: Path) -> Hardware:
         return replace(probe(home), memory_free=ROOM, gpus=())
 
-    for place in ("tuning.jobs.probe", "tuning.job_steps.probe"):
-        monkeypatch.setattr(place, found)
+    monkeypatch.setattr("tuning.elsewhere.place.probe", found)
 
 
 @asynccontextmanager

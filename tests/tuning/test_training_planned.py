@@ -56,7 +56,7 @@ async def test_a_job_replays_the_share_that_is_set_and_a_tenth_where_none_is(
     run.folder.mkdir(parents=True)
     run.train.write_text("{}\n" * 40)
     job = Job(id=1, assistant_id=assistant.id, asked_by="test", settings=None, version=1)
-    JobSteps(database, settings, None, job, assistant)._write_run()  # type: ignore[arg-type]
+    await JobSteps(database, settings, None, job, assistant)._write_run()  # type: ignore[arg-type]
     assert run.read_settings().replay_share == float(given or 0.1)
 
 

@@ -57,26 +57,31 @@ async def run_training(
         if not ended.done():
             await process.end()
             await ended
-    if ended.result() != DONE:
-        if ended.result() == CANCELLED:
-            raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
-        if ended.result() == FULL:
-            raise DiskFull("The disk is full, so the training could not go on; its last checkpoint is kept.")
-        if ended.result() in KILLED:
-            run.cut_smaller(
-                2 * run.read_parts(),
-                "It was ended from outside, most likely because memory ran short, and went on in smaller parts.",
-            )
-            raise TrainerKilled(
-                "The training was ended from outside again and again, most likely because memory ran short; close "
-                "other programs or choose a smaller base model, then try once more."
-            )
-        if ended.result() != FAILED:
-            raise TrainerKilled(
-                "The training was ended from outside again and again; its log may say more. Try once more."
-            )
-        sentence = run.error.read_text().strip() if run.error.exists() else ""
-        raise JobFailed(sentence or "The training ended unexpectedly; its log says why. Try once more.")
+    settle(run, ended.result())
+
+
+def settle(run: RunFolder, code: int) -> None:
+    """What a trainer's end means, by its exit code and by what it left in the folder of `run`: nothing where it is
+    done. Raises as `run_training` says."""
+    if code == DONE:
+        return
+    if code == CANCELLED:
+        raise JobFailed("The training was stopped from outside; start it again and it goes on where it was.")
+    if code == FULL:
+        raise DiskFull("The disk is full, so the training could not go on; its last checkpoint is kept.")
+    if code in KILLED:
+        run.cut_smaller(
+            2 * run.read_parts(),
+            "It was ended from outside, most likely because memory ran short, and went on in smaller parts.",
+        )
+        raise TrainerKilled(
+            "The training was ended from outside again and again, most likely because memory ran short; close "
+            "other programs or choose a smaller base model, then try once more."
+        )
+    if code != FAILED:
+        raise TrainerKilled("The training was ended from outside again and again; its log may say more. Try once more.")
+    sentence = run.error.read_text().strip() if run.error.exists() else ""
+    raise JobFailed(sentence or "The training ended unexpectedly; its log says why. Try once more.")
 
 
 def trainers_environment(more: Mapping[str, str]) -> dict[str, str]:

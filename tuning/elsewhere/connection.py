@@ -1,0 +1,144 @@
+"""The other machine, reached by SSH as its owner would: with this account's keys, known hosts and settings.
+
+Knows what both sides say first, and nothing of what is learnt. What goes wrong is one sentence that names the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import asyncssh
+
+from config.errors import BadInput, JobFailed, MachineAway
+from config.hardware import Hardware
+from config.machine import Machine
+from tuning.elsewhere.frames import SILENCE, Gone, Hello, Link, read_json
+from tuning.training.provenance import code_digest
+
+CONNECT_SECONDS, END_SECONDS = 20.0, 10.0
+
+asyncssh.set_log_level("WARNING")
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The other machine, at work for us. `name` is how it is called in a sentence."""
+
+    name: str
+    hardware: Hardware
+    link: Link
+
+
+@asynccontextmanager
+async def reached(machine: Machine, errors: IO[bytes]) -> AsyncIterator[Reached]:
+    """The machine, for as long as it is held; `errors` takes what it prints. Inside, Gone becomes MachineAway.
+
+    Raises MachineAway where it is not there, JobFailed where its owner has something to do first.
+    """
+    async with _connected(machine) as connection:
+        command = machine.command("-m", "tuning.elsewhere")
+        process = await connection.create_process(command, encoding=None)
+        printing = asyncio.create_task(_copy(process.stderr, errors))
+        beating: asyncio.Task[None] | None = None
+        try:
+            link = Link(process.stdout, process.stdin, lost=(OSError, asyncssh.Error))
+            hello = await _heard(machine, link, process)
+            beating = asyncio.create_task(link.beat())
+            yield Reached(machine.host, hello.hardware, link)
+        except Gone as error:
+            raise MachineAway(f"The connection to {machine.host}, on which it was learning, broke off.") from error
+        finally:
+            if beating is not None:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+            await _end(process)
+            await asyncio.gather(printing, return_exceptions=True)
+
+
+async def hardware_of(machine: Machine, errors: IO[bytes]) -> Hardware:
+    """What it has. Raises as `reached` does."""
+    async with reached(machine, errors) as there:
+        return there.hardware
+
+
+@asynccontextmanager
+async def _connected(machine: Machine) -> AsyncIterator[Any]:
+    """Raises MachineAway or JobFailed."""
+    given: dict[str, Any] = {"host": machine.host}
+    if machine.user is not None:
+        given["username"] = machine.user
+    if machine.port is not None:
+        given["port"] = machine.port
+    name = machine.host
+    try:
+        connection = await asyncssh.connect(**given, connect_timeout=CONNECT_SECONDS, keepalive_interval=SILENCE / 4)
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise JobFailed(
+            f"{name}, on which to tune, is not known here yet, or not the machine it was; connect to it once with "
+            "ssh from this account and confirm its key, then start the retrain again."
+        ) from error
+    except asyncssh.PermissionDenied as error:
+        raise JobFailed(
+            f"{name}, on which to tune, does not let this account in; add this account's SSH key there (ssh-copy-id), "
+            "then start the retrain again."
+        ) from error
+    except (asyncssh.Error, OSError) as error:  # a timeout is an OSError
+        raise MachineAway(f"{name}, on which to tune, cannot be reached ({_why(error)}).") from error
+    async with connection:
+        yield connection
+
+
+def _why(error: BaseException) -> str:
+    """In few words, and none of ours."""
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, OSError):
+        number = error.errno or 0
+        return os.strerror(number) if number > 0 else error.strerror or "no connection"
+    return str(error).rstrip(".") or "no connection"
+
+
+async def _heard(machine: Machine, link: Link, process: Any) -> Hello:
+    """Raises JobFailed where Parlance is not there, or another one."""
+    name = machine.host
+    try:
+        frame, content = await link.receive()
+        if frame.kind != "hello":
+            raise BadInput("that is no hello")
+        hello = read_json(Hello, content)
+    except (Gone, BadInput) as error:
+        await _end(process)
+        if process.returncode is None:
+            raise MachineAway(f"{name}, on which to tune, went away before it said anything.") from error
+        raise JobFailed(
+            f"{name}, on which to tune, has no Parlance that runs in the folder {machine.folder}; run make install "
+            "there, or set training_machine to where it is, then start the retrain again."
+        ) from error
+    if hello.code != code_digest():
+        raise JobFailed(
+            f"{name}, on which to tune, has another version of Parlance than this machine; bring both to the same, "
+            "then start the retrain again."
+        )
+    return hello
+
+
+async def _copy(printed: Any, errors: IO[bytes]) -> None:
+    """Until nothing more comes."""
+    while piece := await printed.read(1 << 16):
+        errors.write(piece)
+        errors.flush()
+
+
+async def _end(process: Any) -> None:
+    """Say that nothing more is wanted, and wait until it has put its things in order."""
+    try:
+        process.stdin.write_eof()
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait_closed()
+    except (OSError, asyncssh.Error, TimeoutError):
+        process.close()
