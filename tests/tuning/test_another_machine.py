@@ -95,7 +95,8 @@ async def test_what_is_learnt_there_is_what_is_learnt_here(there: AnotherMachine
     )  # fmt: skip
     assert not list(far.folder.rglob(".*"))
     await until(lambda: nothing_left(there), 20)
-    assert list(there.paths.visits.parent.iterdir()) == [there.paths.visits]
+    assert list(there.paths.home.iterdir()) == [there.paths.visits]
+    assert {folder.stat().st_mode & 0o777 for folder in (there.paths.home, there.paths.visits)} == {0o700}
 
 
 async def test_stopped_it_ends_there_within_seconds_and_leaves_nothing(
@@ -222,9 +223,11 @@ BAD = {
 
 @pytest.mark.parametrize(("frame", "content"), BAD.values(), ids=BAD.keys())
 async def test_of_what_makes_no_sense_nothing_is_kept(
-    there: AnotherMachine, base: Path, tmp_path: Path, frame: Frame | None, content: bytes
-) -> None:
+    there: AnotherMachine, base: Path, tmp_path: Path, frame: Frame | None, content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """A machine that answers, and is not what it says."""
+    monkeypatch.setattr(connection, "END_SECONDS", 1.0)
     run = a_run(tmp_path / "run", base, **QUICK)
     before = {file.name: file.read_bytes() for file in run.folder.iterdir()}
     hello = HELLO.model_dump_json().encode()

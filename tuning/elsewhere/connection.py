@@ -21,6 +21,8 @@ from tuning.elsewhere.frames import SILENCE, Gone, Hello, Link, read_json
 from tuning.training.provenance import code_digest
 
 CONNECT_SECONDS, END_SECONDS = 20.0, 10.0
+MOST_PRINTED = 5_000_000
+"""Bytes of what is printed there that one connection adds to the log."""
 
 asyncssh.set_log_level("WARNING")
 
@@ -42,7 +44,7 @@ async def reached(machine: Machine, errors: IO[bytes]) -> AsyncIterator[Reached]
     """
     async with _connected(machine) as connection:
         command = machine.command("-m", "tuning.elsewhere")
-        process = await connection.create_process(command, encoding=None)
+        process = await _started(machine, connection, command)
         printing = asyncio.create_task(_copy(process.stderr, errors))
         beating: asyncio.Task[None] | None = None
         try:
@@ -89,8 +91,24 @@ async def _connected(machine: Machine) -> AsyncIterator[Any]:
         ) from error
     except (asyncssh.Error, OSError) as error:  # a timeout is an OSError
         raise MachineAway(f"{name}, on which to tune, cannot be reached ({_why(error)}).") from error
-    async with connection:
+    try:
         yield connection
+    finally:
+        connection.close()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await connection.wait_closed()
+        except (asyncssh.Error, OSError):  # nobody takes what is still to be said
+            connection.abort()
+
+
+async def _started(machine: Machine, connection: Any, command: str) -> Any:
+    """The process there. Raises MachineAway."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await connection.create_process(command, encoding=None)
+    except (asyncssh.Error, OSError) as error:
+        raise MachineAway(f"{machine.host}, on which to tune, does not run anything ({_why(error)}).") from error
 
 
 def _why(error: BaseException) -> str:
@@ -128,10 +146,12 @@ async def _heard(machine: Machine, link: Link, process: Any) -> Hello:
 
 
 async def _copy(printed: Any, errors: IO[bytes]) -> None:
-    """Until nothing more comes."""
+    """Until nothing more comes; beyond so much it is dropped."""
+    left = MOST_PRINTED
     while piece := await printed.read(1 << 16):
-        errors.write(piece)
+        errors.write(piece[:left])
         errors.flush()
+        left -= min(left, len(piece))
 
 
 async def _end(process: Any) -> None:

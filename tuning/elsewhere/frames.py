@@ -100,12 +100,13 @@ class Link:
         self._sending = asyncio.Lock()
 
     async def send(self, kind: str, content: bytes = b"", name: str = "", *, last: bool = False) -> None:
-        """One frame. Raises Gone."""
+        """One frame. Raises Gone, also where nobody takes it for too long."""
         frame = Frame.model_validate({"kind": kind, "name": name, "size": len(content), "last": last})
         async with self._sending:
             try:
                 self._writer.write(frame.model_dump_json(exclude_defaults=True).encode() + b"\n" + content)
-                await self._writer.drain()
+                async with asyncio.timeout(SILENCE):
+                    await self._writer.drain()
             except self._lost as error:
                 raise Gone from error
 

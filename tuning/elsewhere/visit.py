@@ -41,7 +41,8 @@ RESTS_AFTER_CHECKPOINT = 4.0
 @asynccontextmanager
 async def folder_for_a_run(paths: Paths) -> AsyncIterator[RunFolder]:
     """A folder that is gone afterwards, and with it those of others that were left by a loss of power."""
-    paths.visits.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.visits.mkdir(mode=0o700, exist_ok=True)
     for left in paths.visits.iterdir():
         await asyncio.to_thread(_remove_unless_held, left)
     folder = paths.visits / secrets.token_hex(8)
