@@ -108,11 +108,14 @@ def _gpus() -> tuple[Gpu, ...]:
     if command is None:
         return ()
     query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    except subprocess.TimeoutExpired:  # a driver that hangs
+        return ()
     if done.returncode != 0:
         return ()
     rows = [line.rsplit(",", 1) for line in done.stdout.splitlines() if "," in line]
-    return tuple(Gpu(name.strip(), int(mib) << 20) for name, mib in rows)
+    return tuple(Gpu(name.strip(), int(mib) << 20) for name, mib in rows if mib.strip().isdecimal())
 
 
 def probe(home: Path) -> Hardware:

@@ -36,10 +36,17 @@ class Machine:
         folder = path.removeprefix(HOME) if path.startswith(HOME) else path
         if folder.strip("/") == "" or any(character < " " for character in folder):
             raise ValueError("name the folder of Parlance there as well: ssh://user@host/folder")
-        if folder.startswith("-") or parts.hostname.startswith("-"):
+        host = _as_written(parts.hostname, parts.netloc)
+        if folder.startswith("-") or host.startswith("-"):
             raise ValueError("neither the host nor the folder may begin with a dash")
-        return cls(parts.hostname, folder.rstrip("/"), unquote(parts.username) if parts.username else None, parts.port)
+        return cls(host, folder.rstrip("/"), unquote(parts.username) if parts.username else None, parts.port)
 
     def command(self, *words: str) -> str:
         """A command line for its shell, which runs Python with `words` where Parlance lies."""
         return f"cd {shlex.quote(self.folder)} && exec .venv/bin/python {shlex.join(words)}"
+
+
+def _as_written(host: str, within: str) -> str:
+    """`host` is in small letters; the settings of SSH tell names apart by theirs."""
+    place = within.lower().rindex(host)
+    return within[place : place + len(host)]

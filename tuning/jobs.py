@@ -59,10 +59,12 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
     async with database.long_session() as session:
         assistant = await find_assistant(session, assistant_name)
         found = await measure(session, assistant.id)
-        place, away = await _place(settings, find_model(assistant.base_model))
-        seconds = await _estimate(session, place, assistant, found)
-    since = VersionName(assistant.name, assistant.in_service) if assistant.in_service is not None else None
+        last_time = await _as_last_time(session, assistant, found)
     enough = found.examples >= MIN_EXAMPLES
+    model = find_model(assistant.base_model)
+    place, away = await _place(settings, model, ask=enough)
+    seconds = _by_arithmetic(place, model, found) if last_time is None else last_time
+    since = VersionName(assistant.name, assistant.in_service) if assistant.in_service is not None else None
     messages = found.messages
     if enough:
         minutes = max(1, round(seconds / 60))
@@ -84,28 +86,36 @@ async def preview(database: Database, settings: Settings, assistant_name: str) -
     )  # fmt: skip
 
 
-async def _place(settings: Settings, model: CatalogueModel) -> tuple[Plan, MachineAway | None]:
-    """How it would learn, and why that is not known where another machine is not there: this one's plan then."""
-    try:
-        return await plan_to_learn(settings, model), None
-    except MachineAway as error:
-        return await asyncio.to_thread(plan_here, settings, model), error
+async def _place(settings: Settings, model: CatalogueModel, ask: bool) -> tuple[Plan, MachineAway | None]:
+    """How it would learn, and why that is not known where another machine is not there: this one's plan then, and
+    where nobody is to be asked."""
+    away = None
+    if ask:
+        try:
+            return await plan_to_learn(settings, model), None
+        except MachineAway as error:
+            away = error
+    return await asyncio.to_thread(plan_here, settings, model), away
 
 
-async def _estimate(session: AsyncSession, here: Plan, assistant: Assistant, found: Curated) -> int:
-    """Seconds: as the last job of this base model went, by examples; before there is one, from its arithmetic."""
-    model = find_model(assistant.base_model)
+async def _as_last_time(session: AsyncSession, assistant: Assistant, found: Curated) -> int | None:
+    """Seconds: as the last job of this base model went, by examples; None before there is one."""
     last: Job | None = await session.scalar(
         select(Job)
         .join(Assistant, Assistant.id == Job.assistant_id)
         .where(Job.state == "done", Assistant.base_model == assistant.base_model)
         .order_by(Job.id.desc())
     )
-    if last is not None and last.started_at and last.ended_at and last.plan.get("examples"):
-        took = (last.ended_at - last.started_at).total_seconds()
-        each = max(0.0, took - GATE_SECONDS) / int(last.plan["examples"])
-        return round(GATE_SECONDS + each * found.examples)
-    speed = FLOPS_A_CARD if here.device == "cuda" else FLOPS_A_CORE * here.training_threads
+    if last is None or not last.started_at or not last.ended_at or not last.plan.get("examples"):
+        return None
+    took = (last.ended_at - last.started_at).total_seconds()
+    each = max(0.0, took - GATE_SECONDS) / int(last.plan["examples"])
+    return round(GATE_SECONDS + each * found.examples)
+
+
+def _by_arithmetic(place: Plan, model: CatalogueModel, found: Curated) -> int:
+    """Seconds, by what there is to compute and how fast such a machine is."""
+    speed = FLOPS_A_CARD if place.device == "cuda" else FLOPS_A_CORE * place.training_threads
     work = 6 * model.parameters * found.examples * TOKENS_AN_EXAMPLE * EPOCHS
     return round(GATE_SECONDS + work / speed)
 

@@ -6,15 +6,21 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import asyncssh
+import psutil
+from harbour import alive
+from small_training import new_run
 
+from config.catalogue import find_model
 from config.machine import Machine
 from config.paths import Paths
+from tuning.elsewhere.training import run_training_on
+from tuning.training.run import Progress, RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +50,7 @@ class AnotherMachine:
         return Paths(self.home / ".parlance")
 
     def visits(self) -> list[Path]:
-        return list(self.paths.visits.iterdir()) if self.paths.visits.exists() else []
+        return list(self.paths.visits.glob("[!.]*"))
 
     def cut(self) -> None:
         """As if a cable were pulled and the server noticed."""
@@ -119,3 +125,35 @@ async def another_machine(home: Path, mine: Path) -> AsyncIterator[AnotherMachin
             if shell.returncode is None:
                 shell.kill()
             await shell.wait()
+
+
+def a_run(folder: Path, base: Path, **settings: Any) -> RunFolder:
+    run, chosen = new_run(folder, base, **settings)
+    run.settings.write_text(chosen.model_dump_json())
+    return run
+
+
+async def trained(there: AnotherMachine, run: RunFolder, base: Path, log: Path) -> list[Progress]:
+    async with aclosing(run_training_on(there.machine, run, find_model(str(base)), log)) as steps:
+        return [at async for at in steps]
+
+
+def files(run: RunFolder) -> dict[str, bytes]:
+    made = [*run.adapter.iterdir(), run.parity]
+    return {file.name: file.read_bytes() for file in made}
+
+
+def below(there: AnotherMachine) -> list[psutil.Process]:
+    """All that connections have started there and that lives."""
+    found: list[psutil.Process] = []
+    for shell in there.processes:
+        try:
+            first = psutil.Process(shell.pid)
+            found += [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            pass
+    return [process for process in found if alive(process)]
+
+
+def nothing_left(there: AnotherMachine) -> bool:
+    return not there.visits() and not below(there)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from another_machine import AnotherMachine, another_machine
 from harbour import Harbour, make_harbour
 from small_training import small_llama
 
@@ -33,3 +35,12 @@ def quick(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> Harbour:
     """With a trainer that plays along."""
     monkeypatch.setattr("tuning.elsewhere.place.run_training", harbour.train)
     return harbour
+
+
+@pytest.fixture
+async def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AnotherMachine]:
+    far, mine = tmp_path / "there", tmp_path / "mine"
+    far.mkdir()
+    monkeypatch.setenv("HOME", str(mine))
+    async with another_machine(far, mine) as machine:
+        yield machine

@@ -38,8 +38,11 @@ def test_where_only_a_damaged_checkpoint_is_left_it_begins_again_and_that_is_tol
 
 
 def test_a_checkpoint_of_other_settings_or_data_is_not_used(tmp_path: Path) -> None:
-    save(tmp_path, 1, {"fingerprint": "a", "step": 1})
+    for step in (7, 8):
+        save(tmp_path, step, {"fingerprint": "a", "step": step})
     assert load(tmp_path, "b") is None
+    save(tmp_path, 1, {"fingerprint": "b", "step": 1})
+    assert (load(tmp_path, "b") or {})["step"] == 1
 
 
 def test_without_a_checkpoint_there_is_none(tmp_path: Path) -> None:

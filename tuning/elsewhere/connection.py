@@ -6,9 +6,10 @@ Knows what both sides say first, and nothing of what is learnt. What goes wrong 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -17,10 +18,11 @@ import asyncssh
 from config.errors import BadInput, JobFailed, MachineAway
 from config.hardware import Hardware
 from config.machine import Machine
-from tuning.elsewhere.frames import SILENCE, Gone, Hello, Link, read_json
+from tuning.elsewhere.frames import SILENCE, Gone, Hello, Link
 from tuning.training.provenance import code_digest
 
 CONNECT_SECONDS, END_SECONDS = 20.0, 10.0
+MOST_LINES = 100
 MOST_PRINTED = 5_000_000
 """Bytes of what is printed there that one connection adds to the log."""
 
@@ -59,6 +61,7 @@ async def reached(machine: Machine, errors: IO[bytes]) -> AsyncIterator[Reached]
                 beating.cancel()
                 await asyncio.gather(beating, return_exceptions=True)
             await _end(process)
+            printing.cancel()  # where nobody takes what is still to be sent, it would never end
             await asyncio.gather(printing, return_exceptions=True)
 
 
@@ -88,6 +91,11 @@ async def _connected(machine: Machine) -> AsyncIterator[Any]:
         raise JobFailed(
             f"{name}, on which to tune, does not let this account in; add this account's SSH key there (ssh-copy-id), "
             "then start the retrain again."
+        ) from error
+    except (ValueError, FileNotFoundError, PermissionError) as error:  # known_hosts, config, or a key
+        raise JobFailed(
+            f"The SSH settings of this account cannot be used to reach {name} ({_why(error)}); see that ssh gets there "
+            "from this account, then start the retrain again."
         ) from error
     except (asyncssh.Error, OSError) as error:  # a timeout is an OSError
         raise MachineAway(f"{name}, on which to tune, cannot be reached ({_why(error)}).") from error
@@ -124,25 +132,35 @@ def _why(error: BaseException) -> str:
 async def _heard(machine: Machine, link: Link, process: Any) -> Hello:
     """Raises JobFailed where Parlance is not there, or another one."""
     name = machine.host
+    code = None
     try:
-        frame, content = await link.receive()
-        if frame.kind != "hello":
-            raise BadInput("that is no hello")
-        hello = read_json(Hello, content)
-    except (Gone, BadInput) as error:
+        content = await _first(link)
+        code = json.loads(content).get("code")
+        hello = Hello.model_validate_json(content) if code == code_digest() else None
+    except (Gone, BadInput, ValueError, AttributeError) as error:
         await _end(process)
-        if process.returncode is None:
+        if process.returncode is None or process.returncode < 0:
             raise MachineAway(f"{name}, on which to tune, went away before it said anything.") from error
         raise JobFailed(
             f"{name}, on which to tune, has no Parlance that runs in the folder {machine.folder}; run make install "
             "there, or set training_machine to where it is, then start the retrain again."
         ) from error
-    if hello.code != code_digest():
+    if hello is None:
         raise JobFailed(
             f"{name}, on which to tune, has another version of Parlance than this machine; bring both to the same, "
             "then start the retrain again."
         )
     return hello
+
+
+async def _first(link: Link) -> bytes:
+    """What a hello says; lines that the account's own start prints before it are passed over."""
+    for _ in range(MOST_LINES):
+        with suppress(BadInput):
+            frame, content = await link.receive()
+            if frame.kind == "hello":
+                return content
+    raise BadInput("there is no hello in it")
 
 
 async def _copy(printed: Any, errors: IO[bytes]) -> None:

@@ -7,7 +7,10 @@ neither SSH nor what is learnt.
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -15,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.errors import BadInput
 from config.hardware import Hardware
-from tuning.training.run import RunFolder
+from tuning.training.run import RunFolder, sync_folder
 
 PIECE = 1 << 18
 LONGEST_LINE = 1 << 10
@@ -152,13 +155,16 @@ class Link:
 
 
 class Incoming:
-    """Files that come for `run`, of names that match `known` and no others."""
+    """Files that come for `run`, of names that match `known` and no others, each no larger than `most` says of it."""
 
-    def __init__(self, run: RunFolder, known: re.Pattern[str]) -> None:
-        self._folder, self._known = run.folder, known
+    def __init__(
+        self, run: RunFolder, known: re.Pattern[str], most: Callable[[str], float] = lambda name: math.inf
+    ) -> None:
+        self._folder, self._known, self._most = run.folder, known, most
 
     def take(self, frame: Frame, content: bytes) -> bool:
-        """A piece of a file; whether it is whole now, and there. Raises BadInput where nobody asked for that file."""
+        """A piece of a file; whether it is whole now, and there, also after a loss of power. Raises BadInput where
+        nobody asked for that file, or for so much of it."""
         if frame.kind != "file" or not self._known.fullmatch(frame.name):
             raise BadInput("what came is no file of this run")
         final = self._folder / frame.name
@@ -166,8 +172,14 @@ class Incoming:
         partial = final.with_name(f".{final.name}.coming")
         with partial.open("ab") as stream:
             stream.write(content)
+            if stream.tell() > self._most(frame.name):
+                raise BadInput("what came is larger than it can be")
+            if frame.last:
+                stream.flush()
+                os.fsync(stream.fileno())
         if frame.last:
             partial.replace(final)
+            sync_folder(final.parent)
         return frame.last
 
     def forget_parts(self) -> None:

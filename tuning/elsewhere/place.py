@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 
-from config.catalogue import CATALOGUE, CatalogueModel
+from config.catalogue import CatalogueModel
 from config.hardware import Plan, plan, probe
 from config.settings import Settings
 from tuning.elsewhere.connection import hardware_of
@@ -47,5 +47,4 @@ def learning(
     log = settings.paths.logs / "training.log"
     if settings.machine is None:
         return run_training(run, log, environment)
-    known = model.name if model in CATALOGUE else model.location
-    return run_training_on(settings.machine, run, known, log)
+    return run_training_on(settings.machine, run, model, log)

@@ -11,9 +11,10 @@ import fcntl
 import secrets
 import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import IO
 
 from config.catalogue import find_model
 from config.errors import BadInput
@@ -43,25 +44,46 @@ async def folder_for_a_run(paths: Paths) -> AsyncIterator[RunFolder]:
     """A folder that is gone afterwards, and with it those of others that were left by a loss of power."""
     paths.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths.visits.mkdir(mode=0o700, exist_ok=True)
-    for left in paths.visits.iterdir():
-        await asyncio.to_thread(_remove_unless_held, left)
     folder = paths.visits / secrets.token_hex(8)
-    folder.mkdir(mode=0o700)
-    with (folder / "visit.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield RunFolder(folder)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder)
-
-
-def _remove_unless_held(folder: Path) -> None:
+    held = await asyncio.to_thread(_make, folder)
     try:
-        with (folder / "visit.lock").open("a") as lock:
+        yield RunFolder(folder)
+    finally:
+        await asyncio.to_thread(_remove, folder, held)
+
+
+@contextmanager
+def _alone(visits: Path) -> Iterator[None]:
+    """One visit at a time makes its folder, or removes what nobody holds."""
+    with (visits / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: Path) -> IO[bytes]:
+    """The folder, and the file whose lock says that it is in use."""
+    with _alone(folder.parent):
+        for left in folder.parent.iterdir():
+            if left.is_dir() and not left.is_symlink() and not _held(left):
+                shutil.rmtree(left)
+        folder.mkdir(mode=0o700)
+        held = (folder / "visit.lock").open("ab")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        return held
+
+
+def _held(folder: Path) -> bool:
+    with (folder / "visit.lock").open("ab") as lock:
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
-    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
-        return
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _remove(folder: Path, held: IO[bytes]) -> None:
+    with held, _alone(folder.parent):
+        shutil.rmtree(folder)
 
 
 async def receive_run(link: Link, run: RunFolder) -> Go:

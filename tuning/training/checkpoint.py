@@ -1,7 +1,7 @@
 """Checkpoints: the whole state of a run in one file, written whole or not at all, the last two kept.
 
 A file is the SHA-256 of what follows, then what torch wrote. One that is cut short, altered, or of another run is
-passed over for the one before. Knows nothing of what the state holds.
+removed, for the one before. Knows nothing of what the state holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DIGEST = 32
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write the state after `step` steps and remove all but the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     payload = io.BytesIO()
     torch.save(state, payload)
     content = payload.getvalue()
@@ -50,7 +50,8 @@ def load(folder: Path, fingerprint: str, note: Callable[[str], None] = lambda _:
             if damaged:
                 note("What was last saved of the learning was damaged, so it went on from what was saved before that.")
             return state
-        print(f"{file.name} belongs to other settings or data; passed over", file=sys.stderr)  # noqa: T201
+        print(f"{file.name} belongs to other settings or data; removed", file=sys.stderr)  # noqa: T201
+        file.unlink()  # else, being further on, it would count as the newest for good
     if damaged:
         note("What was saved of the learning was damaged, so it began again.")
     return None
