@@ -54,8 +54,8 @@ async def one_run(link: Link, paths: Paths) -> int:
     try:
         async with folder_for_a_run(paths) as run:
             return await learn(link, run, await receive_run(link, run))
-    except OSError as error:
-        traceback.print_exc()
+    except (OSError, ParlanceError) as error:
+        traceback.print_exc()  # into the other side's log
         return FULL if is_full(error) else FAILED
 
 
