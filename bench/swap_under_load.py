@@ -68,9 +68,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """One move of a pointer: when it was asked for and done, in seconds."""
+    """One move of a pointer: from which version, when it was asked for and done, in seconds."""
 
     assistant: str
+    left: VersionName
     began: float
     ended: float
 
@@ -186,7 +187,7 @@ async def swap_all(load: Load) -> list[Swap]:
                         await promote(load.database, load.client, name, 2, "bench")
                     else:
                         await rollback(load.database, load.client, name, "bench")
-                    done.append(Swap(name, began, time.perf_counter()))
+                    done.append(Swap(name, before, began, time.perf_counter()))
                     load.serving[name] = frozenset({after})
 
     await asyncio.gather(*(there_and_back(number) for number in range(ASSISTANTS)))
@@ -220,11 +221,9 @@ def first_after(asked: list[Asked], swaps: list[Swap]) -> list[float]:
 
 
 def spanning(asked: list[Asked], swaps: list[Swap]) -> int:
-    """Answers of an assistant that were under way when its pointer moved."""
-    return sum(
-        any(one.assistant == swap.assistant and one.at < swap.began and one.ended > swap.ended for swap in swaps)
-        for one in asked
-    )
+    """Answers that were under way when their assistant's pointer moved: given the version that was left, and not ended
+    when it had moved."""
+    return sum(any(one.version == swap.left and one.at < swap.ended < one.ended for swap in swaps) for one in asked)
 
 
 async def run() -> dict[str, Any]:
