@@ -31,9 +31,8 @@ asyncssh.set_log_level("WARNING")
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The other machine, at work for us. `name` is how it is called in a sentence."""
+    """The other machine, at work for us."""
 
-    name: str
     hardware: Hardware
     link: Link
 
@@ -53,7 +52,7 @@ async def reached(machine: Machine, errors: IO[bytes]) -> AsyncIterator[Reached]
             link = Link(process.stdout, process.stdin, lost=(OSError, asyncssh.Error))
             hello = await _heard(machine, link, process)
             beating = asyncio.create_task(link.beat())
-            yield Reached(machine.host, hello.hardware, link)
+            yield Reached(hello.hardware, link)
         except Gone as error:
             raise MachineAway(f"The connection to {machine.host}, on which it was learning, broke off.") from error
         finally:
