@@ -132,11 +132,12 @@ def adapters_here(paths: Paths) -> tuple[int, int]:
     """How many assistants have adapters in this data folder, and the largest rank among these (0: none). One that
     cannot be read does not count: the engine refuses it."""
     configs = [file for file in paths.adapters.glob(f"*/v*/{CONFIG}") if not file.match(f"{RESERVED_PREFIX}*/*/*")]
-    ranks = {file: rank for file in configs if (rank := _rank_in(file)) is not None}
+    ranks = {file: rank for file in configs if (rank := rank_in(file)) is not None}
     return len({file.parent.parent for file in ranks}), max(ranks.values(), default=0)
 
 
-def _rank_in(config: Path) -> int | None:
+def rank_in(config: Path) -> int | None:
+    """The rank in an adapter's configuration; None where it says none that can be read."""
     try:
         return int(json.loads(config.read_text())["r"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -35,29 +35,29 @@ def row_adder(lanes: int, threads: int) -> Callable[..., None]:
     """
     block = lanes * lanes
 
-    def one(
-        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int, row: int, slot: int, then: int
+    def multiply(
+        into: NDArray[Any], place: int, x: NDArray[Any], start: int, matrices: NDArray[Any], slot: int, then: int
     ) -> None:
-        rank, inputs, outputs = a.shape[2], a.shape[3], b.shape[2]
-        h = np.zeros(rank, np.float32)
-        here, ahead = slot * rank * inputs, then * rank * inputs
-        for r in range(0, rank, lanes):
+        """Add the slot's matrix times what `x` has from `start` on to `into` from `place` on; `then`: the next slot."""
+        outputs, inputs = matrices.shape[2], matrices.shape[3]
+        here, ahead = slot * outputs * inputs, then * outputs * inputs
+        for o in range(0, outputs, lanes):
             sums = zeros(lanes)
             for i in range(0, inputs, lanes):
                 if then != slot:
-                    fetch(a, ahead, block)
+                    fetch(matrices, ahead, block)
                 ahead += block
-                sums = add_products(sums, load(x, row * inputs + i, lanes), a, here + r * inputs + i, inputs)
-            add(h, r, totals(sums))
-        here, ahead = slot * outputs * rank, then * outputs * rank
-        for o in range(0, outputs, lanes):
-            sums = zeros(lanes)
-            for r in range(0, rank, lanes):
-                if then != slot:
-                    fetch(b, ahead, block)
-                ahead += block
-                sums = add_products(sums, load(h, r, lanes), b, here + o * rank + r, rank)
-            add(y, row * y.shape[1] + start + o, totals(sums))
+                sums = add_products(sums, load(x, start + i, lanes), matrices, here + o * inputs + i, inputs)
+            add(into, place + o, totals(sums))
+
+    multiply = numba.njit(multiply, error_model="numpy")
+
+    def one(
+        y: NDArray[Any], x: NDArray[Any], a: NDArray[Any], b: NDArray[Any], start: int, row: int, slot: int, then: int
+    ) -> None:
+        shrunk = np.zeros(a.shape[2], np.float32)
+        multiply(shrunk, 0, x, row * a.shape[3], a, slot, then)
+        multiply(y, row * y.shape[1] + start, shrunk, 0, b, slot, then)
 
     one = numba.njit(one, error_model="numpy")
 

@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(slots=True)
 class AnotherMachine:
-    """`away`: whether it lets nobody connect. `processes`: the shells that connections have started there."""
+    """`away`: whether it lets nobody connect. `processes`: the shells that connections have started there;
+    `agents`: where these could ask for our keys."""
 
     home: Path
     folder: Path
@@ -36,6 +37,7 @@ class AnotherMachine:
     away: bool = False
     connections: list[Any] = field(default_factory=list)
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -102,6 +104,7 @@ async def another_machine(home: Path, mine: Path) -> AsyncIterator[AnotherMachin
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         made.processes.append(shell)
+        made.agents += filter(None, [process.channel.get_agent_path()])
         given = asyncio.create_task(_pass_on(process.stdin, shell.stdin))
         await asyncio.gather(_pass_on(shell.stdout, process.stdout), _pass_on(shell.stderr, process.stderr))
         status = await shell.wait()

@@ -108,6 +108,16 @@ async def test_a_whole_job_waits_for_the_machine_and_learns_on_it(
     assert (await jobs.preview(database, chosen, "harbour")).sentence.endswith("minute.")
 
 
+async def test_no_agent_is_passed_on(
+    there: AnotherMachine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    (Path.home() / ".ssh" / "config").write_text("Host *\n  ForwardAgent yes\n")
+    chosen = settings.model_copy(update={"training_machine": there.address})
+    assert (await check_training_machine(chosen))[0].level == "ok"
+    assert there.processes and there.agents == []
+
+
 async def test_it_learns_as_suits_that_machine_and_no_more_than_is_served_here(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

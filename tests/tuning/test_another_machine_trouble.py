@@ -15,16 +15,15 @@ import psutil
 import pytest
 from another_machine import AnotherMachine, a_run, below, files, nothing_left, trained
 from full_disk import fill, mounted
-from harbour import until
+from harbour import RESULT, until
 
 from config.catalogue import find_model
 from config.errors import JobFailed, MachineAway
 from config.hardware import probe
 from config.paths import Paths
 from tuning.elsewhere import connection, frames
-from tuning.elsewhere import training as elsewhere
 from tuning.elsewhere.frames import Frame, Hello, Link
-from tuning.elsewhere.training import run_training_on
+from tuning.elsewhere.training import largest, run_training_on
 from tuning.elsewhere.visit import folder_for_a_run
 from tuning.training.checkpoint import save
 from tuning.training.process import TrainerKilled, run_training
@@ -158,6 +157,18 @@ BAD = {
 }
 
 
+def framed(frame: Frame | None, content: bytes) -> bytes:
+    return (frame.model_dump_json(exclude_defaults=True).encode() + b"\n" if frame else b"") + content
+
+
+def says(there: AnotherMachine, *said: bytes) -> None:
+    """From now on that machine says hello and this, whatever it is told."""
+    hello = HELLO.model_dump_json().encode()
+    (there.home / "said").write_bytes(framed(Frame(kind="hello", size=len(hello)), hello) + b"".join(said))
+    python = there.folder / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\ncat "{there.home}/said"; cat > /dev/null\n')
+
+
 @pytest.mark.parametrize(("frame", "content"), BAD.values(), ids=BAD.keys())
 async def test_of_what_makes_no_sense_nothing_is_kept(
     there: AnotherMachine, base: Path, tmp_path: Path, frame: Frame | None, content: bytes,
@@ -167,12 +178,7 @@ async def test_of_what_makes_no_sense_nothing_is_kept(
     monkeypatch.setattr(connection, "END_SECONDS", 1.0)
     run = a_run(tmp_path / "run", base, **QUICK)
     before = {file.name: file.read_bytes() for file in run.folder.iterdir()}
-    hello = HELLO.model_dump_json().encode()
-    first = Frame(kind="hello", size=len(hello)).model_dump_json(exclude_defaults=True).encode() + b"\n" + hello
-    then = (frame.model_dump_json(exclude_defaults=True).encode() + b"\n" if frame else b"") + content
-    (there.home / "said").write_bytes(first + then)
-    python = there.folder / ".venv" / "bin" / "python"
-    python.write_text(f'#!/bin/sh\ncat "{there.home}/said"; cat > /dev/null\n')
+    says(there, framed(frame, content))
     with pytest.raises(JobFailed, match="made no sense"):
         await trained(there, run, base, tmp_path / "log")
     assert {file.name: file.read_bytes() for file in run.folder.iterdir()} == before
@@ -192,19 +198,32 @@ async def test_a_full_disk_there_is_waited_out(there: AnotherMachine, base: Path
         await until(lambda: nothing_left(there), 20)
 
 
+@pytest.mark.parametrize("config", [b'{"r": 512}', b"{}", b"[]"], ids=["larger", "none said", "no object"])
 async def test_an_adapter_of_another_size_than_was_asked_for_is_not_kept(
-    there: AnotherMachine, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: AnotherMachine, base: Path, tmp_path: Path, config: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a machine could send that is not what it says: an engine would make every slot as large."""
+    """An engine would make every slot as large."""
+    monkeypatch.setattr(connection, "END_SECONDS", 1.0)
     run = a_run(tmp_path / "run", base, **QUICK)
-    rank_of = elsewhere._rank_of
-    monkeypatch.setattr(elsewhere, "_rank_of", lambda run: 512 * rank_of(run))
+    says(
+        there,
+        framed(Frame(kind="file", name="adapter/adapter_config.json", size=len(config), last=True), config),
+        framed(
+            Frame(kind="file", name="result.json", size=len(result := RESULT.model_dump_json().encode()), last=True),
+            result,
+        ),
+        framed(Frame(kind="end", size=1), b"0"),
+    )
     with pytest.raises(JobFailed, match="made no sense"):
         await trained(there, run, base, tmp_path / "log")
     assert run.read_result() is None
+
+
+def test_a_file_may_be_as_large_as_such_a_runs_and_no_larger() -> None:
     small = replace(find_model("demo"), width=1, layers=1)
-    assert elsewhere.largest(small, 8, "adapter/adapter_model.safetensors") < 65 * 2**20
-    assert elsewhere.largest(small, 8, "error.txt") < 2**19
+    assert largest(small, 8, "adapter/adapter_model.safetensors") < 65 * 2**20
+    assert largest(find_model("qwen3-8b"), 16, "adapter/adapter_model.safetensors") > 2**30
+    assert largest(small, 8, "error.txt") < 2**19
 
 
 async def test_visits_that_begin_at_the_same_time_leave_each_other_alone(tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ async def _connected(machine: Machine) -> AsyncIterator[Any]:
         given["port"] = machine.port
     name = machine.host
     try:
-        connection = await asyncssh.connect(**given, connect_timeout=CONNECT_SECONDS, keepalive_interval=SILENCE / 4)
+        connection = await asyncssh.connect(
+            **given, agent_forwarding=False, connect_timeout=CONNECT_SECONDS, keepalive_interval=SILENCE / 4
+        )
     except asyncssh.HostKeyNotVerifiable as error:
         raise JobFailed(
             f"{name}, on which to tune, is not known here yet, or not the machine it was; connect to it once with "

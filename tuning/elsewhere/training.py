@@ -7,7 +7,6 @@ breaks off costs no more than what was learnt since the last checkpoint that cam
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from config.catalogue import CATALOGUE, CatalogueModel
 from config.errors import BadInput, JobFailed, MachineAway
 from config.hardware import WHOLE_CARD
 from config.machine import Machine
+from serving.adapters import CONFIG, rank_in
 from tuning.elsewhere.connection import Reached, reached
 from tuning.elsewhere.frames import GIVEN, MADE, Frame, Go, Incoming
 from tuning.training.process import settle
@@ -55,11 +55,10 @@ async def run_training_on(
         if code == FULL:
             raise MachineAway(f"The disk of {machine.host}, on which to tune, is full; make room there.")
         settle(run, code)
-        if run.read_result() is None or _rank_of(run) != settings.rank:
+        if run.read_result() is None or rank_in(run.adapter / CONFIG) != settings.rank:
             raise BadInput("what came is not what was asked for")
-    except (BadInput, ValueError, OSError) as error:
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise  # of this machine, as a full disk is
+        run.read_parity()  # it says what is wrong with it
+    except (BadInput, ValueError, FileNotFoundError) as error:
         run.result.unlink(missing_ok=True)
         raise JobFailed(
             f"What {machine.host} sent back made no sense, so none of it was kept; see that Parlance there is whole, "
@@ -77,11 +76,6 @@ def largest(model: CatalogueModel, rank: int, name: str) -> float:
     if name.startswith(("parity", "result", "progress")):
         return 64 * MIB
     return MIB // 4
-
-
-def _rank_of(run: RunFolder) -> int:
-    """As the adapter has it."""
-    return int(json.loads((run.adapter / "adapter_config.json").read_bytes())["r"])
 
 
 async def _give(there: Reached, run: RunFolder, model: CatalogueModel) -> None:

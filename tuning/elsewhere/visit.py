@@ -45,7 +45,7 @@ async def folder_for_a_run(paths: Paths) -> AsyncIterator[RunFolder]:
     paths.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths.visits.mkdir(mode=0o700, exist_ok=True)
     folder = paths.visits / secrets.token_hex(8)
-    held = await asyncio.to_thread(_make, folder)
+    held = _make(folder)
     try:
         yield RunFolder(folder)
     finally:
